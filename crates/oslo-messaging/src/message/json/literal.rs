@@ -1,0 +1,251 @@
+//! String literals: their ends, what they say, and how Python writes them.
+
+use std::borrow::Cow;
+
+use super::{
+    Fault,
+    word::{clean, to_unescape},
+};
+
+const CONTROL: &str = "control character in a string; expected a \\u escape";
+const ESCAPE: &str = "unknown escape; expected one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX";
+const HEX: &str = "expected four hexadecimal digits after \\u";
+const UNTERMINATED: &str = "string without an end; expected '\"'";
+
+/// The offset behind the string whose opening quote is at `at`.
+#[inline]
+pub(super) fn skip_string(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+    let mut here = at + 1;
+    loop {
+        here += plain_run(bytes.get(here..).unwrap_or_default());
+        match bytes.get(here) {
+            Some(b'"') => return Ok(here + 1),
+            Some(b'\\') => here = skip_escape(bytes, here)?,
+            Some(_) => return Err(Fault::syntax(here, CONTROL)),
+            None => return Err(Fault::syntax(at, UNTERMINATED)),
+        }
+    }
+}
+
+/// The offset behind the escape whose backslash is at `at`.
+fn skip_escape(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+    match bytes.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+        Some(b'u') => code_unit(bytes, at).map(|_| at + 6),
+        _ => Err(Fault::syntax(at, ESCAPE)),
+    }
+}
+
+/// How many of the first bytes stand for themselves in a string.
+#[inline]
+fn plain_run(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let marks = to_unescape(u64::from_le_bytes(*chunk));
+        if marks != 0 {
+            return bytes.len() - rest.len() + clean(marks);
+        }
+        rest = after;
+    }
+    let tail = rest.iter().take_while(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\')).count();
+    bytes.len() - rest.len() + tail
+}
+
+/// The UTF-16 unit of the escape `\uXXXX` whose backslash is at `at`.
+fn code_unit(bytes: &[u8], at: usize) -> Result<u16, Fault> {
+    let digits = bytes.get(at + 2..at + 6).unwrap_or_default();
+    if digits.len() < 4 {
+        return Err(Fault::syntax(at, HEX));
+    }
+    digits.iter().try_fold(0, |unit: u16, &digit| {
+        let value = char::from(digit).to_digit(16).ok_or_else(|| Fault::syntax(at, HEX))?;
+        Ok(unit << 4 | value as u16)
+    })
+}
+
+/// What to do with a `\u` escape that is half of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lone {
+    /// Write U+FFFD.
+    Replace,
+    /// Write the escape as it stands, for a string that is itself JSON text.
+    Keep,
+}
+
+/// Reads the string whose opening quote is at `at`: what it says, and the offset behind it.
+///
+/// `bytes` are those of a `str`; so is what is read.
+pub(crate) fn read_string(bytes: &[u8], at: usize, lone: Lone) -> Result<(String, usize), Fault> {
+    let mut out = Vec::with_capacity(bytes.len() - at + 8);
+    let mut here = at + 1;
+    loop {
+        if let Some(chunk) = bytes.get(here..).and_then(<[u8]>::first_chunk::<8>) {
+            let marks = to_unescape(u64::from_le_bytes(*chunk));
+            // Eight bytes are copied at a fixed price, and those past the run taken back.
+            out.extend_from_slice(chunk);
+            if marks == 0 {
+                here += 8;
+                continue;
+            }
+            out.truncate(out.len() - 8 + clean(marks));
+            here += clean(marks);
+        }
+        match bytes.get(here) {
+            Some(b'"') => break,
+            Some(b'\\') => here = read_escape(bytes, here, lone, &mut out)?,
+            Some(0..0x20) => return Err(Fault::syntax(here, CONTROL)),
+            Some(&byte) => {
+                out.push(byte);
+                here += 1;
+            }
+            None => return Err(Fault::syntax(at, UNTERMINATED)),
+        }
+    }
+    let said = String::from_utf8(out).map_err(|_| Fault::syntax(at, "not UTF-8"))?;
+    Ok((said, here + 1))
+}
+
+/// Reads the escape whose backslash is at `at` and gives the offset behind it.
+#[inline]
+fn read_escape(bytes: &[u8], at: usize, lone: Lone, out: &mut Vec<u8>) -> Result<usize, Fault> {
+    let byte = match bytes.get(at + 1) {
+        Some(&byte @ (b'"' | b'\\' | b'/')) => byte,
+        Some(b'n') => b'\n',
+        Some(b't') => b'\t',
+        Some(b'r') => b'\r',
+        Some(b'b') => 0x08,
+        Some(b'f') => 0x0c,
+        Some(b'u') => return read_unicode(bytes, at, lone, out),
+        _ => return Err(Fault::syntax(at, ESCAPE)),
+    };
+    out.push(byte);
+    Ok(at + 2)
+}
+
+fn read_unicode(bytes: &[u8], at: usize, lone: Lone, out: &mut Vec<u8>) -> Result<usize, Fault> {
+    let first = code_unit(bytes, at)?;
+    let pair = matches!(first, 0xd800..0xdc00) && bytes[at + 6..].starts_with(b"\\u");
+    let second = if pair { Some(code_unit(bytes, at + 6)?) } else { None };
+    let read = char::decode_utf16(std::iter::once(first).chain(second)).next();
+    let (said, end) = match read {
+        Some(Ok(said)) => (said, at + 6 * said.len_utf16()),
+        _ if lone == Lone::Replace => (char::REPLACEMENT_CHARACTER, at + 6),
+        _ => {
+            let backslashes = out.iter().rev().take_while(|&&byte| byte == b'\\').count();
+            if backslashes % 2 == 1 {
+                return Err(Fault::syntax(at, "lone surrogate behind a backslash"));
+            }
+            out.extend_from_slice(&bytes[at..at + 6]);
+            return Ok(at + 6);
+        }
+    };
+    out.extend_from_slice(said.encode_utf8(&mut [0; 4]).as_bytes());
+    Ok(end)
+}
+
+/// What the string literal `raw` says, its quotes included; lone surrogates become U+FFFD.
+///
+/// `raw` was checked before: an escape that is none reads as the text itself.
+pub(crate) fn string_value(raw: &str) -> Cow<'_, str> {
+    let inside = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+    if !inside.contains('\\') {
+        return Cow::Borrowed(inside);
+    }
+    match read_string(raw.as_bytes(), 0, Lone::Replace) {
+        Ok((said, _)) => Cow::Owned(said),
+        Err(_) => Cow::Borrowed(inside),
+    }
+}
+
+/// The digits of a UTF-16 unit in an escape, such as `00e9`.
+pub(crate) fn unit_digits(unit: u16) -> [u8; 4] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [12, 8, 4, 0].map(|shift| DIGITS[usize::from(unit >> shift & 0xf)])
+}
+
+/// Appends `said` as a string literal in ASCII, as Python's `ensure_ascii` writes it.
+pub(crate) fn write_string(said: &str, out: &mut String) {
+    out.push('"');
+    for character in said.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(character),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    out.push_str("\\u");
+                    out.extend(unit_digits(*unit).map(char::from));
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_read_as_python_reads_them() {
+        let replacement = "\u{fffd}";
+        let cases = [
+            (r#""""#, ""),
+            (r#""plain""#, "plain"),
+            (r#""exactly8""#, "exactly8"),
+            (r#""sixteen bytes at""#, "sixteen bytes at"),
+            (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
+            (r#""\u00e9\u00E9é""#, "ééé"),
+            (r#""\ud83d\ude00""#, "😀"),
+            (r#""\uD83D\uDE00!""#, "😀!"),
+            (r#""\ud800""#, replacement),
+            (r#""\ud800x\udc00""#, "\u{fffd}x\u{fffd}"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}😀"),
+            (r#""\udc00\ud800""#, "\u{fffd}\u{fffd}"),
+            (r#""\ud800\n""#, "\u{fffd}\n"),
+            (r#""\u0000""#, "\0"),
+        ];
+        for (raw, said) in cases {
+            assert_eq!(string_value(raw), said, "{raw}");
+            let (read, end) = read_string(raw.as_bytes(), 0, Lone::Replace).unwrap();
+            assert_eq!((read.as_str(), end), (said, raw.len()), "{raw}");
+        }
+    }
+
+    #[test]
+    fn lone_surrogates_can_be_kept_as_escapes() {
+        let cases = [
+            (r#""\"\ud800\"""#, Some(r#""\ud800""#)),
+            (r#""\uDC00\ud83d\ude00""#, Some(r"\uDC00😀")),
+            (r#""\\\\\ud800""#, Some(r"\\\ud800")),
+            // A backslash and a surrogate are no escape; kept, they would read as \\ and text.
+            (r#""\\\ud800""#, None),
+        ];
+        for (raw, kept) in cases {
+            let read = read_string(raw.as_bytes(), 0, Lone::Keep).ok().map(|(read, _)| read);
+            assert_eq!(read.as_deref(), kept, "{raw}");
+        }
+    }
+
+    #[test]
+    fn strings_are_written_as_python_writes_them() {
+        let cases = [
+            ("", r#""""#),
+            ("a/b", r#""a/b""#),
+            ("\"\\", r#""\"\\""#),
+            ("\u{8}\u{c}\n\r\t\0\u{1f}", r#""\b\f\n\r\t\u0000\u001f""#),
+            ("\u{7f}\u{80}é\u{2028}", r#""\u007f\u0080\u00e9\u2028""#),
+            ("😀\u{10ffff}", r#""\ud83d\ude00\udbff\udfff""#),
+        ];
+        for (said, literal) in cases {
+            let mut out = String::new();
+            write_string(said, &mut out);
+            assert_eq!(out, literal);
+        }
+    }
+}

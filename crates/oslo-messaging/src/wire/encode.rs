@@ -1,0 +1,301 @@
+//! Notification to bytes, in one pass over texts that are JSON already.
+//!
+//! The inner object never exists as a text of its own: what belongs to it is written escaped into
+//! the envelope at once.
+
+use bytes::Bytes;
+
+use super::{CONTEXT_KEY, CONTEXT_PREFIX, ContextStyle, MESSAGE_KEY, VERSION_KEY};
+use crate::message::{
+    Context, Notification,
+    json::{Entries, clean, not_printable, to_escape, unit_digits, write_string},
+};
+
+/// Writes a notification in version 2.0, with the envelope.
+///
+/// Keys stand in the reference's order. All is ASCII: what is not in a payload or context, or in
+/// a name, is written as `\uXXXX`, as Python's `ensure_ascii` does. White space inside payload and
+/// context stays as it came.
+///
+/// ```
+/// use oslo_messaging::{Context, Notification, Payload, Priority, wire, wire::ContextStyle};
+///
+/// let sent = Notification::new("p", "e", Priority::Info, Payload::null(), Context::empty());
+/// let bytes = wire::encode(&sent, ContextStyle::Nested);
+/// assert!(bytes.starts_with(br#"{"oslo.version": "2.0", "oslo.message": "{\"message_id\": "#));
+/// assert_eq!(wire::decode(&bytes)?, sent);
+/// # Ok::<(), wire::DecodeError>(())
+/// ```
+#[must_use]
+pub fn encode(notification: &Notification, style: ContextStyle) -> Bytes {
+    let mut out = Vec::with_capacity(escaped_capacity(notification));
+    out.extend_from_slice(
+        format!("{{\"{VERSION_KEY}\": \"2.0\", \"{MESSAGE_KEY}\": \"").as_bytes(),
+    );
+    write_inner(&mut Inner::<true> { out: &mut out }, notification, style);
+    out.extend_from_slice(b"\"}");
+    Bytes::from(out)
+}
+
+/// Writes a notification in version 1.0: the inner object alone, without the envelope.
+///
+/// For drivers that write version 1.0 so (rabbit and amqp); on Kafka the reference envelopes that
+/// too.
+#[must_use]
+pub fn encode_bare(notification: &Notification, style: ContextStyle) -> Bytes {
+    let mut out = Vec::with_capacity(FRAME_BYTES + text_bytes(notification));
+    write_inner(&mut Inner::<false> { out: &mut out }, notification, style);
+    Bytes::from(out)
+}
+
+/// What keys, punctuation and priority take, escapes included.
+const FRAME_BYTES: usize = 256;
+
+fn text_bytes(notification: &Notification) -> usize {
+    notification.message_id.len()
+        + notification.publisher_id.len()
+        + notification.event_type.len()
+        + notification.payload.as_json().len()
+        + notification.timestamp.len()
+        + notification.context.as_json().len()
+}
+
+/// Room for one escape in five bytes; Nova's payloads have one in nine.
+fn escaped_capacity(notification: &Notification) -> usize {
+    let text_bytes = text_bytes(notification);
+    FRAME_BYTES + text_bytes + text_bytes / 5
+}
+
+fn write_inner<const ESCAPED: bool>(
+    inner: &mut Inner<'_, ESCAPED>,
+    notification: &Notification,
+    style: ContextStyle,
+) {
+    inner.json("{\"message_id\": ");
+    inner.string(&notification.message_id);
+    inner.json(", \"publisher_id\": ");
+    inner.string(&notification.publisher_id);
+    inner.json(", \"event_type\": ");
+    inner.string(&notification.event_type);
+    inner.json(", \"priority\": \"");
+    inner.json(notification.priority.as_upper_str());
+    inner.json("\", \"payload\": ");
+    inner.json(notification.payload.as_json());
+    inner.json(", \"timestamp\": ");
+    inner.string(&notification.timestamp);
+    write_context(inner, &notification.context, style);
+    inner.json("}");
+}
+
+fn write_context<const ESCAPED: bool>(
+    inner: &mut Inner<'_, ESCAPED>,
+    context: &Context,
+    style: ContextStyle,
+) {
+    let text = context.as_json();
+    match style {
+        ContextStyle::Nested => {
+            inner.json(", \"");
+            inner.json(CONTEXT_KEY);
+            inner.json("\": ");
+            inner.json(text);
+        }
+        ContextStyle::Flattened => {
+            for entry in Entries::new(text).map_while(Result::ok) {
+                inner.json(", \"");
+                inner.json(CONTEXT_PREFIX);
+                inner.json(&entry.key[1..]);
+                inner.json(": ");
+                inner.json(&text[entry.start..entry.end]);
+            }
+        }
+    }
+}
+
+/// The inner object as it is written: into the envelope's string, or as it is.
+struct Inner<'a, const ESCAPED: bool> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<const ESCAPED: bool> Inner<'_, ESCAPED> {
+    /// Writes a string literal that says `said`.
+    fn string(&mut self, said: &str) {
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if said.bytes().all(plain) {
+            self.out.extend_from_slice(if ESCAPED { b"\\\"" } else { b"\"" });
+            self.out.extend_from_slice(said.as_bytes());
+            self.out.extend_from_slice(if ESCAPED { b"\\\"" } else { b"\"" });
+        } else {
+            let mut literal = String::with_capacity(said.len() + 16);
+            write_string(said, &mut literal);
+            self.json(&literal);
+        }
+    }
+
+    /// Copies a part of a JSON text, in ASCII.
+    fn json(&mut self, text: &str) {
+        let mut rest = text;
+        while let Some(chunk) = rest.as_bytes().first_chunk::<8>() {
+            let word = u64::from_le_bytes(*chunk);
+            let marks = if ESCAPED { to_escape(word) } else { not_printable(word) };
+            // Eight bytes are copied at a fixed price, and those past the run taken back.
+            self.out.extend_from_slice(chunk);
+            if marks == 0 {
+                rest = &rest[8..];
+            } else {
+                self.out.truncate(self.out.len() - 8 + clean(marks));
+                rest = self.character(&rest[clean(marks)..]);
+            }
+        }
+        while !rest.is_empty() {
+            rest = self.character(rest);
+        }
+    }
+
+    /// Writes the first character of `text` and gives the rest.
+    #[inline]
+    fn character<'t>(&mut self, text: &'t str) -> &'t str {
+        match text.as_bytes() {
+            [byte @ (b'"' | b'\\'), ..] if ESCAPED => {
+                self.out.extend_from_slice(&[b'\\', *byte]);
+                &text[1..]
+            }
+            [byte @ b' '..=b'~', ..] => {
+                self.out.push(*byte);
+                &text[1..]
+            }
+            _ => self.odd_character(text),
+        }
+    }
+
+    /// White space between values, DEL, and what is not ASCII.
+    #[cold]
+    fn odd_character<'t>(&mut self, text: &'t str) -> &'t str {
+        let mut rest = text.chars();
+        let Some(character) = rest.next() else { return "" };
+        match character {
+            '\n' if ESCAPED => self.out.extend_from_slice(b"\\n"),
+            '\r' if ESCAPED => self.out.extend_from_slice(b"\\r"),
+            '\t' if ESCAPED => self.out.extend_from_slice(b"\\t"),
+            '\n' | '\r' | '\t' => self.out.push(character as u8),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    self.out.extend_from_slice(if ESCAPED { b"\\\\u" } else { b"\\u" });
+                    self.out.extend_from_slice(&unit_digits(*unit));
+                }
+            }
+        }
+        rest.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Payload, Priority};
+
+    fn notification(payload: &str, context: &str) -> Notification {
+        let payload = Payload::from_json(payload).unwrap();
+        let context = Context::from_json(context).unwrap();
+        let mut made = Notification::new("pub", "event", Priority::Warn, payload, context);
+        made.message_id = "id".to_owned();
+        made.timestamp = "2026-11-22 07:00:00".to_owned();
+        made
+    }
+
+    fn text(bytes: Bytes) -> String {
+        assert!(bytes.is_ascii());
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn keys_stand_in_the_references_order() {
+        let made = notification(r#"{"a": [1, "b"]}"#, r#"{"user": "u", "roles": []}"#);
+        assert_eq!(
+            text(encode_bare(&made, ContextStyle::Nested)),
+            r#"{"message_id": "id", "publisher_id": "pub", "event_type": "event", "priority": "WARN", "payload": {"a": [1, "b"]}, "timestamp": "2026-11-22 07:00:00", "_context": {"user": "u", "roles": []}}"#
+        );
+        assert_eq!(
+            text(encode(&made, ContextStyle::Nested)),
+            r#"{"oslo.version": "2.0", "oslo.message": "{\"message_id\": \"id\", \"publisher_id\": \"pub\", \"event_type\": \"event\", \"priority\": \"WARN\", \"payload\": {\"a\": [1, \"b\"]}, \"timestamp\": \"2026-11-22 07:00:00\", \"_context\": {\"user\": \"u\", \"roles\": []}}"}"#
+        );
+    }
+
+    #[test]
+    fn a_context_can_be_flattened() {
+        let tail = |context: &str| {
+            let bare = text(encode_bare(&notification("null", context), ContextStyle::Flattened));
+            bare.split_once(r#""2026-11-22 07:00:00""#).unwrap().1.to_owned()
+        };
+        assert_eq!(tail("{}"), "}");
+        assert_eq!(tail(" { } "), "}");
+        assert_eq!(
+            tail(r#"{ "user":"u" , "r\u00f4les" : [ {"a": 1} ], "é": NaN, "": null}"#),
+            r#", "_context_user": "u", "_context_r\u00f4les": [ {"a": 1} ], "_context_\u00e9": NaN, "_context_": null}"#
+        );
+    }
+
+    /// A payload text, and how it stands in the inner object and in the envelope.
+    const TEXTS: [(&str, &str, &str); 12] = [
+        ("\"\"", r#""""#, r#"\"\""#),
+        ("NaN", "NaN", "NaN"),
+        ("\"é\"", r#""\u00e9""#, r#"\"\\u00e9\""#),
+        ("\"😀\"", r#""\ud83d\ude00""#, r#"\"\\ud83d\\ude00\""#),
+        ("\"\u{7f}\u{80}\u{2028}\"", r#""\u007f\u0080\u2028""#, r#"\"\\u007f\\u0080\\u2028\""#),
+        (r#""\ud800""#, r#""\ud800""#, r#"\"\\ud800\""#),
+        (r#""\"\\\n""#, r#""\"\\\n""#, r#"\"\\\"\\\\\\n\""#),
+        ("[1,\r\n\t2]", "[1,\r\n\t2]", r"[1,\r\n\t2]"),
+        ("\"1234567é\"", r#""1234567\u00e9""#, r#"\"1234567\\u00e9\""#),
+        (
+            "\"12345678901234567é\"",
+            r#""12345678901234567\u00e9""#,
+            r#"\"12345678901234567\\u00e9\""#,
+        ),
+        ("[\"\",\"\",\"\",\"\"]", r#"["","","",""]"#, r#"[\"\",\"\",\"\",\"\"]"#),
+        (
+            "{\"ключ\":\"é\"}",
+            r#"{"\u043a\u043b\u044e\u0447":"\u00e9"}"#,
+            r#"{\"\\u043a\\u043b\\u044e\\u0447\":\"\\u00e9\"}"#,
+        ),
+    ];
+
+    #[test]
+    fn texts_are_copied_through_in_ascii() {
+        for (payload, bare, enveloped) in TEXTS {
+            let made = notification(payload, "{}");
+            let within = |text: String, after: &str| {
+                let start = text.find("payload").unwrap();
+                let end = text.find(after).unwrap();
+                text[start..end].to_owned()
+            };
+            assert_eq!(
+                within(text(encode_bare(&made, ContextStyle::Nested)), ", \"timestamp"),
+                format!("payload\": {bare}")
+            );
+            assert_eq!(
+                within(text(encode(&made, ContextStyle::Nested)), ", \\\"timestamp"),
+                format!("payload\\\": {enveloped}")
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let mut made = notification("null", "{}");
+        made.publisher_id = "a\"b\\c\n\u{7f}é😀".to_owned();
+        let bare = text(encode_bare(&made, ContextStyle::Nested));
+        assert!(bare.contains(r#""publisher_id": "a\"b\\c\n\u007f\u00e9\ud83d\ude00", "event"#));
+        let enveloped = text(encode(&made, ContextStyle::Nested));
+        let expected = r#"\"a\\\"b\\\\c\\n\\u007f\\u00e9\\ud83d\\ude00\", \"event"#;
+        assert!(enveloped.contains(expected), "{enveloped}");
+    }
+
+    #[test]
+    fn a_usual_notification_is_written_without_growing() {
+        // One escape in six bytes: more than in any of Nova's payloads.
+        let payload = format!("{{{}}}", ["\"uuid_of_it\": \"a value\""; 100].join(", "));
+        let made = notification(&payload, "{}");
+        let written = encode(&made, ContextStyle::Nested).len();
+        assert!(written <= escaped_capacity(&made), "{written}");
+    }
+}
