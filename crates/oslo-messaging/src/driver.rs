@@ -1,0 +1,221 @@
+//! The one seam between the library and its brokers.
+//!
+//! A driver sees targets, priorities, keys, headers and encoded bytes; it never sees a
+//! notification. Joining topic, priority and virtual host to the broker's own names, and removing
+//! doubles, is the driver's affair.
+//!
+//! # Contract
+//!
+//! - Construction does no I/O and starts no thread: both begin with the first `send` or
+//!   `subscribe`. A driver may be forgotten instead of dropped.
+//! - [`Driver::send`] returns at once or when its queue has room; each [`Report`] is resolved
+//!   once: `delivered` only when the broker has taken ownership.
+//! - [`Subscription::recv`] hands out records of one lane in order, the next one only after the
+//!   former was settled; a record that was handed out is never handed out again by the same
+//!   subscription.
+//! - After [`Subscription::stop`], `recv` hands out what the broker believes to be handled
+//!   already, then says that nothing will come.
+//! - Every method may be called from any thread.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    Error,
+    lanes::{InLane, LaneId},
+    message::Priority,
+    wire::ContextStyle,
+};
+pub use crate::{
+    receipt::{Failure, Report},
+    target::Target,
+};
+
+/// A broker backend. See the [module](self) for the contract.
+pub trait Driver: fmt::Debug + Send + Sync {
+    /// What this driver can do. Constant for its life.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Hands a record over. `report` says later what became of it.
+    fn send(&self, outgoing: Outgoing, report: Report);
+
+    /// Begins to listen. Returns within about a second, whether or not a broker answers.
+    ///
+    /// # Errors
+    ///
+    /// What no broker could make right: [`Error::InvalidTopic`], [`Error::InvalidSetting`],
+    /// [`Error::InvalidOption`], [`Error::Unsupported`].
+    fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error>;
+
+    /// Waits until everything handed over is answered, at most `deadline`. The driver takes
+    /// nothing more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfinished`] with the number of records that are still unanswered; they are
+    /// reported as not delivered or unknown.
+    fn close(&self, deadline: Duration) -> Result<(), Error>;
+}
+
+/// Records that arrive for one listener.
+pub trait Subscription: fmt::Debug + Send + Sync {
+    /// Appends records to `batch`, blocking until there is one; `false` when none will come.
+    ///
+    /// After the first record it waits at most `want.gather` for more, up to `want.max`. Called
+    /// by many workers at once.
+    fn recv(&self, batch: &mut Vec<Incoming>, want: Want) -> bool;
+
+    /// Says that a record was handled, and how long that took.
+    fn settle(&self, token: Token, took: Duration);
+
+    /// Whether another worker would find a record at once.
+    fn has_ready(&self) -> bool;
+
+    /// Blocks until records can arrive: partitions are assigned, queues are bound.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] with the cause, when `timeout` passes first.
+    fn ready(&self, timeout: Duration) -> Result<(), Error>;
+
+    /// Begins the orderly stop and returns at once.
+    fn stop(&self);
+
+    /// Stops, and waits until what was committed is settled and the broker is told, at most
+    /// `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfinished`] with the number of records that were committed and not settled.
+    fn close(&self, deadline: Duration) -> Result<(), Error>;
+}
+
+/// What a driver can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The driver and URL scheme, such as `kafka`.
+    pub name: &'static str,
+    /// How the body carries the context.
+    pub context_style: ContextStyle,
+    /// Calls and casts, not only notifications.
+    pub rpc: bool,
+    /// Named groups of listeners that each get every notification.
+    pub pools: bool,
+    /// Records outlive the process.
+    pub durable: bool,
+}
+
+impl Capabilities {
+    /// A driver that can do nothing but carry notifications.
+    pub(crate) const fn notifications_only(name: &'static str) -> Self {
+        Self { name, context_style: ContextStyle::Nested, rpc: false, pools: true, durable: false }
+    }
+}
+
+/// One record on its way out.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outgoing {
+    /// Exchange and topic, without priority and virtual host.
+    pub target: Arc<Target>,
+    /// Which of the topic's seven channels.
+    pub priority: Priority,
+    /// Records with the same key stay in order. `None`: any order, any partition.
+    pub key: Option<Bytes>,
+    /// Names and values beside the body; readers may ignore them.
+    pub headers: Vec<(String, Bytes)>,
+    /// The encoded notification, in the driver's [`Capabilities::context_style`].
+    pub body: Bytes,
+    /// How often the record may be handed over again after it was surely not stored.
+    pub retry: Retry,
+}
+
+/// How often a driver may try again. A record that may have been stored is never sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// Until the delivery timeout. oslo's `retry` -1 or `None`.
+    #[default]
+    UntilTimeout,
+    /// At most this often; 0 is a single hand-over.
+    AtMost(u32),
+}
+
+impl From<i64> for Retry {
+    /// Reads oslo's `retry`: negative means until the delivery timeout.
+    fn from(retry: i64) -> Self {
+        u32::try_from(retry).map_or(Self::UntilTimeout, Self::AtMost)
+    }
+}
+
+/// What a listener subscribes to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Subscribe {
+    /// Targets and the priorities wanted of each.
+    pub targets: Vec<(Target, Priority)>,
+    /// The pool, or `None` for the option `consumer_group`.
+    pub pool: Option<String>,
+    /// Records that a worker takes at once: 1, or a batch listener's `batch_size`.
+    pub batch_size: usize,
+}
+
+/// How many records a worker takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Most records at once. At least 1.
+    pub max: usize,
+    /// Longest wait for more after the first record.
+    pub gather: Duration,
+}
+
+/// One record that arrived.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Incoming {
+    /// Where it was, for logs.
+    pub origin: Origin,
+    /// The record's key.
+    pub key: Option<Bytes>,
+    /// Names and values beside the body.
+    pub headers: Vec<(String, Bytes)>,
+    /// The encoded notification; `None` for a null value.
+    pub body: Option<Bytes>,
+    /// To be given back to [`Subscription::settle`].
+    pub token: Token,
+}
+
+/// Where a record was: `notifications.info [2] at offset 71`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// The broker's topic or queue.
+    pub topic: Arc<str>,
+    /// The partition, 0 for brokers without.
+    pub partition: i32,
+    /// The position in the partition.
+    pub offset: i64,
+    /// When the broker took the record, in milliseconds since 1970, where it says so.
+    pub timestamp_millis: Option<i64>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}] at offset {}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// Names one handed-out record to its subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub(crate) lane: u64,
+    pub(crate) slot: u32,
+    pub(crate) period: u32,
+}
+
+impl InLane for Incoming {
+    fn lane(&self) -> LaneId {
+        self.token.lane
+    }
+}

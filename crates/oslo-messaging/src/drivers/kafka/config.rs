@@ -1,0 +1,283 @@
+//! The Kafka driver's settings, and the one place where librdkafka's names stand.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use crate::{
+    Error,
+    config::{Config, Options},
+    url::TransportUrl,
+};
+
+/// The group of options that this driver reads.
+pub(super) const GROUP: &str = "oslo_messaging_kafka";
+const DEFAULT_PORT: u16 = 9092;
+
+/// Properties on which a promise of this library rests: `librdkafka_properties` cannot set them.
+const RESERVED: &[(&str, &str)] = &[
+    ("acks", "a notification is confirmed only when all in-sync replicas have it"),
+    ("request.required.acks", "a notification is confirmed only when all in-sync replicas have it"),
+    ("enable.idempotence", "set enable_idempotence"),
+    ("message.timeout.ms", "set delivery_timeout"),
+    ("delivery.timeout.ms", "set delivery_timeout"),
+    ("enable.auto.commit", "offsets are committed by the listener"),
+    ("enable.auto.offset.store", "offsets are committed by the listener"),
+    ("auto.offset.reset", "set auto_offset_reset"),
+    ("group.id", "set consumer_group or a pool"),
+    ("bootstrap.servers", "name the brokers in the transport URL"),
+    ("metadata.broker.list", "name the brokers in the transport URL"),
+    ("log.queue", "the library reads the log itself"),
+];
+
+/// Everything that the driver's parts need, read once.
+#[derive(Clone, Debug)]
+pub(super) struct KafkaOptions {
+    bootstrap: String,
+    credentials: Option<(String, crate::Secret)>,
+    options: Options,
+    pub(super) virtual_host: Option<String>,
+    pub(super) default_group: String,
+    pub(super) delivery_timeout: Duration,
+    pub(super) exit_flush_timeout: Duration,
+    pub(super) create_topics: bool,
+    pub(super) topic_partitions: i32,
+    pub(super) topic_replication_factor: i32,
+    pub(super) read_from_end: bool,
+    pub(super) max_poll_records: usize,
+    pub(super) commit_window: usize,
+    pub(super) dispatch_order: DispatchOrder,
+    pub(super) revoke_drain_timeout: Duration,
+}
+
+/// What stays in order when records are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DispatchOrder {
+    Partition,
+    Key,
+    None,
+}
+
+impl KafkaOptions {
+    /// Reads the options from the URL's query, the program's overrides and the files.
+    pub(super) fn resolve(url: &TransportUrl, config: &Config) -> Result<Self, Error> {
+        let options = Options::resolve(GROUP, config, url.query())?;
+        refuse_what_is_not_built_yet(&options)?;
+        for (name, _) in options.dict("librdkafka_properties") {
+            if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
+                return Err(Error::InvalidOption {
+                    group: GROUP,
+                    name: "librdkafka_properties".to_owned(),
+                    value: name.clone(),
+                    origin: options.origin("librdkafka_properties").to_string(),
+                    expected: format!("no {name}: {why}"),
+                });
+            }
+        }
+        let bootstrap = bootstrap(url);
+        let credentials = url.hosts().iter().find_map(|host| {
+            let username = host.username.clone()?;
+            let password = host.password.clone().unwrap_or_else(|| crate::Secret::new(""));
+            Some((username, password))
+        });
+        let options_count = |name| usize::try_from(options.int(name)).unwrap_or(0);
+        let options_i32 = |name| i32::try_from(options.int(name)).unwrap_or(-1);
+        let this = Self {
+            bootstrap,
+            credentials,
+            virtual_host: url.virtual_host().filter(|host| *host != "/").map(str::to_owned),
+            default_group: options.str("consumer_group").to_owned(),
+            delivery_timeout: options.seconds("delivery_timeout"),
+            exit_flush_timeout: options.seconds("exit_flush_timeout"),
+            create_topics: options.boolean("create_topics"),
+            topic_partitions: options_i32("topic_partitions"),
+            topic_replication_factor: options_i32("topic_replication_factor"),
+            read_from_end: options.str("auto_offset_reset") == "latest",
+            max_poll_records: options_count("max_poll_records").max(1),
+            commit_window: options_count("commit_window"),
+            dispatch_order: match options.str("dispatch_order") {
+                "key" => DispatchOrder::Key,
+                "none" => DispatchOrder::None,
+                _ => DispatchOrder::Partition,
+            },
+            revoke_drain_timeout: options.seconds("revoke_drain_timeout"),
+            options,
+        };
+        if this.credentials.is_some() && this.options.str("security_protocol") == "PLAINTEXT" {
+            tracing::warn!(
+                "the transport URL has credentials, but security_protocol is PLAINTEXT: they are \
+                 not used; set security_protocol to SASL_PLAINTEXT or SASL_SSL"
+            );
+        }
+        Ok(this)
+    }
+
+    /// Whether a missing topic can be made by asking the brokers for it.
+    pub(super) fn creates_by_metadata(&self) -> bool {
+        self.create_topics && self.topic_partitions < 0 && self.topic_replication_factor < 0
+    }
+
+    /// The properties of a producer.
+    pub(super) fn producer(&self) -> ClientConfig {
+        let o = &self.options;
+        let mut config = self.client();
+        let propagation = Duration::from_secs(5).min(self.delivery_timeout / 2);
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", o.boolean("enable_idempotence").to_string())
+            .set("message.timeout.ms", millis(self.delivery_timeout))
+            .set("topic.metadata.propagation.max.ms", millis(propagation))
+            .set("linger.ms", millis(o.seconds("producer_batch_timeout")))
+            .set("batch.num.messages", o.int("producer_batch_size").to_string())
+            .set("compression.type", o.str("compression_codec"))
+            .set("queue.buffering.max.messages", o.int("queue_max_messages").to_string())
+            .set("queue.buffering.max.kbytes", o.int("queue_max_kbytes").to_string())
+            .set("allow.auto.create.topics", self.creates_by_metadata().to_string());
+        self.pass_through(config)
+    }
+
+    /// The properties of a consumer in a group.
+    pub(super) fn consumer(&self, group: &str) -> ClientConfig {
+        let o = &self.options;
+        let mut config = self.client();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // Every partition is assigned with its start. What is left to this is a start that
+            // the broker no longer has: go on with the oldest record.
+            .set("auto.offset.reset", "earliest")
+            .set("session.timeout.ms", millis(o.seconds("session_timeout")))
+            .set("heartbeat.interval.ms", millis(o.seconds("heartbeat_interval")))
+            .set("partition.assignment.strategy", o.list("partition_assignment_strategy").join(","))
+            .set("max.partition.fetch.bytes", o.int("kafka_max_fetch_bytes").to_string())
+            .set("allow.auto.create.topics", self.creates_by_metadata().to_string())
+            .set("topic.metadata.refresh.interval.ms", "30000")
+            .set("queued.max.messages.kbytes", "8192")
+            // A full queue is asked again soon: the default of 1 s would stall a fast listener.
+            .set("fetch.queue.backoff.ms", "20")
+            .set("check.crcs", "true");
+        if !o.str("group_instance_id").is_empty() {
+            config.set("group.instance.id", o.str("group_instance_id"));
+        }
+        self.pass_through(config)
+    }
+
+    /// The properties of a consumer that reads without a group: the name is only a form.
+    pub(super) fn reader(&self) -> ClientConfig {
+        let mut config = self.consumer("oslo-messaging-reader");
+        config
+            .set("allow.auto.create.topics", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.partition.eof", "true")
+            .remove("group.instance.id");
+        config
+    }
+
+    /// The properties of a client that only asks.
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.pass_through(self.client())
+    }
+
+    fn client(&self) -> ClientConfig {
+        let o = &self.options;
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", o.str("client_id"))
+            // librdkafka's own 60 s would turn a frozen leader into a stall of minutes.
+            .set("socket.timeout.ms", "8000")
+            .set("socket.keepalive.enable", "true")
+            // Expired records are noticed when a connection is tried: look once a second.
+            .set("reconnect.backoff.max.ms", "1000");
+        self.security(&mut config);
+        config
+    }
+
+    /// The one place where security settings become librdkafka properties.
+    fn security(&self, config: &mut ClientConfig) {
+        let o = &self.options;
+        let protocol = o.str("security_protocol");
+        config.set("security.protocol", protocol.to_ascii_lowercase());
+        if protocol.ends_with("SSL") {
+            for (option, property) in [
+                ("ssl_cafile", "ssl.ca.location"),
+                ("ssl_client_cert_file", "ssl.certificate.location"),
+                ("ssl_client_key_file", "ssl.key.location"),
+                ("ssl_client_key_password", "ssl.key.password"),
+            ] {
+                if !o.str(option).is_empty() {
+                    config.set(property, o.str(option));
+                }
+            }
+        }
+        if protocol.starts_with("SASL") {
+            config.set("sasl.mechanism", o.str("sasl_mechanism"));
+            if let Some((username, password)) = &self.credentials {
+                config.set("sasl.username", username).set("sasl.password", password.expose());
+            }
+        }
+    }
+
+    fn pass_through(&self, mut config: ClientConfig) -> ClientConfig {
+        for (name, value) in self.options.dict("librdkafka_properties") {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+/// Refuses settings whose meaning this version does not have: nothing is ignored quietly.
+fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
+    let only: &[(&str, &str)] = &[
+        ("delivery", "confirmed"),
+        ("message_key", "none"),
+        ("commit", "before_dispatch"),
+        ("dead_letter_topic", ""),
+        ("group_protocol", "classic"),
+    ];
+    for (name, expected) in only {
+        if options.str(name) != *expected {
+            return Err(Error::InvalidOption {
+                group: GROUP,
+                name: (*name).to_owned(),
+                value: options.str(name).to_owned(),
+                origin: options.origin(name).to_string(),
+                expected: format!("\"{expected}\": this version has no other value yet"),
+            });
+        }
+    }
+    if options.boolean("enable_auto_commit") {
+        return Err(Error::InvalidOption {
+            group: GROUP,
+            name: "enable_auto_commit".to_owned(),
+            value: "true".to_owned(),
+            origin: options.origin("enable_auto_commit").to_string(),
+            expected: "false: this version commits before dispatch only".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn bootstrap(url: &TransportUrl) -> String {
+    let hosts: Vec<String> = url
+        .hosts()
+        .iter()
+        .filter(|host| !host.hostname.is_empty())
+        .map(|host| {
+            let port = host.port.unwrap_or(DEFAULT_PORT);
+            if host.hostname.contains(':') {
+                format!("[{}]:{port}", host.hostname)
+            } else {
+                format!("{}:{port}", host.hostname)
+            }
+        })
+        .collect();
+    if hosts.is_empty() { format!("localhost:{DEFAULT_PORT}") } else { hosts.join(",") }
+}
+
+fn millis(duration: Duration) -> String {
+    // librdkafka counts in i32 milliseconds, and 0 would mean "for ever" to some of its timeouts.
+    let millis = i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
+    if millis == 0 && !duration.is_zero() { "1".to_owned() } else { millis.to_string() }
+}

@@ -1,0 +1,238 @@
+//! What librdkafka calls back into: its log, its errors, delivery reports and rebalances.
+//!
+//! Callbacks only note what happened, or resolve a report; they never call back into a client,
+//! apart from answering a revocation while the consumer is being closed.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    TopicPartitionList,
+    client::ClientContext,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{DeliveryResult, NoCustomPartitioner, ProducerContext},
+    types::RDKafkaRespErr,
+};
+
+use super::{
+    config::KafkaOptions,
+    error::{ClientError, failure},
+    native,
+    producer::{InFlight, Inner, hand_over_again},
+};
+
+/// How often the same words of librdkafka reach the log.
+const SAME_WORDS_EVERY: Duration = Duration::from_secs(60);
+
+/// What librdkafka says of one client's health; the log lines are thinned out.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    last_error: Mutex<Option<ClientError>>,
+    said: Mutex<HashMap<String, Instant>>,
+}
+
+impl Health {
+    pub(super) fn last_error(&self) -> Option<ClientError> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes an error; `true` when it is new or was last said a minute ago.
+    pub(super) fn note(&self, code: RDKafkaErrorCode, reason: &str) -> bool {
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        // "All brokers are down" says less than what was said of the last of them.
+        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+            *last = Some(ClientError { code, reason: reason.to_owned() });
+        }
+        drop(last);
+        self.may_say(code.to_string())
+    }
+
+    /// The connection is good again: what was wrong before is no cause any more.
+    pub(super) fn recovered(&self) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn may_say(&self, words: String) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        said.retain(|_, at| now.duration_since(*at) < SAME_WORDS_EVERY);
+        said.insert(words, now).is_none()
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => {
+                // Each broker connection says the same again and again, with other numbers.
+                if self.may_say(facility.to_owned()) {
+                    tracing::warn!(target: "oslo_messaging::librdkafka", "{facility}: {words}");
+                }
+            }
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "oslo_messaging::librdkafka", "{facility}: {words}");
+            }
+        }
+    }
+
+    fn error(&self, error: &KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        if self.note(code, reason) {
+            tracing::error!(target: "oslo_messaging::librdkafka", "{reason}");
+        }
+    }
+}
+
+/// Callbacks of a client that only asks.
+#[derive(Debug, Default)]
+pub(super) struct AdminContext {
+    pub(super) health: Health,
+}
+
+impl ClientContext for AdminContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
+        self.health.log(level, facility, words);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.health.error(&error, reason);
+    }
+}
+
+/// Callbacks of the producer.
+#[derive(Debug)]
+pub(super) struct ReportContext {
+    pub(super) health: Arc<Health>,
+    pub(super) options: Arc<KafkaOptions>,
+    /// The producer that a record may be handed to once more.
+    pub(super) inner: Weak<Inner>,
+}
+
+impl ClientContext for ReportContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
+        self.health.log(level, facility, words);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.health.error(&error, reason);
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for ReportContext {
+    type DeliveryOpaque = Box<InFlight>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, in_flight: Box<InFlight>) {
+        let (error, message) = match result {
+            Ok(_) => return in_flight.report.delivered(),
+            Err((error, message)) => (error, message),
+        };
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let may_be_persisted = native::may_be_persisted(message);
+        let again = hand_over_again(
+            Weak::clone(&self.inner),
+            &self.options,
+            code,
+            may_be_persisted,
+            || message.detach(),
+            in_flight,
+        );
+        let Err(in_flight) = again else { return };
+        let mut failure = failure(code, may_be_persisted, self.health.last_error().as_ref());
+        if code == RDKafkaErrorCode::MessageSizeTooLarge {
+            failure.detail = format!("{} bytes, {}", message.payload_len(), failure.detail);
+        }
+        in_flight.report.failed(failure);
+    }
+}
+
+/// What the group told the consumer.
+#[derive(Debug)]
+pub(super) enum GroupEvent {
+    Assigned(Vec<(String, i32)>),
+    Revoked(Vec<(String, i32)>),
+    Lost(Vec<(String, i32)>),
+}
+
+/// Callbacks of the consumer: noted here, acted on by the consumer thread after its poll.
+#[derive(Debug, Default)]
+pub(super) struct GroupContext {
+    pub(super) health: Health,
+    events: Mutex<Vec<GroupEvent>>,
+    /// A callback ran: the queue may hold more although the poll gave nothing.
+    served: AtomicBool,
+    closing: AtomicBool,
+}
+
+impl GroupContext {
+    pub(super) fn take_events(&self) -> Vec<GroupEvent> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a callback ran since the last call.
+    pub(super) fn take_served(&self) -> bool {
+        self.served.swap(false, Ordering::Relaxed)
+    }
+
+    /// From now on revocations are answered at once.
+    pub(super) fn begin_closing(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
+        self.served.store(true, Ordering::Relaxed);
+        self.health.log(level, facility, words);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.served.store(true, Ordering::Relaxed);
+        self.health.error(&error, reason);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {
+        self.served.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        self.served.store(true, Ordering::Relaxed);
+        let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Relaxed) {
+            if let Err(error) = consumer.unassign() {
+                tracing::debug!("unassign while closing: {error}");
+            }
+            return;
+        }
+        let partitions =
+            list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
+        let event = if assigned {
+            GroupEvent::Assigned(partitions)
+        } else if consumer.assignment_lost() {
+            GroupEvent::Lost(partitions)
+        } else {
+            GroupEvent::Revoked(partitions)
+        };
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    fn commit_callback(&self, _: rdkafka::error::KafkaResult<()>, _: &TopicPartitionList) {
+        self.served.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,538 @@
+//! The group thread: the one thread that talks to a librdkafka consumer.
+//!
+//! It turns what happens (records, commit answers, group events, workers' progress) into the
+//! ledger's inputs and does what the ledger says. It decides nothing about commit and dispatch
+//! itself, and it blocks only where it waits for something to happen; librdkafka's queues and the
+//! workers wake it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer, RebalanceProtocol},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers},
+};
+
+use super::{
+    config::KafkaOptions,
+    consumer::{Progress, Shared},
+    context::{GroupContext, GroupEvent},
+    error::{broker_error, words},
+    ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
+    native::{CommitQueue, CommitReply},
+    start::{Starts, TopicPartition},
+};
+use crate::{
+    Error,
+    driver::{Incoming, Origin, Token},
+};
+
+/// Longest sleep: what librdkafka tells without waking anybody is seen this late at most.
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+/// One question to the brokers, asked between two looks at everything else.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// A listener that gets no partitions says so after this time, and then each minute.
+const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
+const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
+
+pub(super) struct GroupThread {
+    // The queue goes before the client that it belongs to.
+    commits: CommitQueue,
+    consumer: BaseConsumer<GroupContext>,
+    options: Arc<KafkaOptions>,
+    group: String,
+    topics: BTreeSet<String>,
+    shared: Arc<Shared>,
+    ledger: Ledger<Incoming>,
+    slots: Slots,
+    starts: Starts,
+    /// Assigned partitions whose starts are not known yet.
+    unresolved: Vec<TopicPartition>,
+    ask_after: Instant,
+    complain_at: Instant,
+    progress: Vec<Progress>,
+}
+
+/// Numbers topic partitions.
+#[derive(Default)]
+struct Slots {
+    numbers: HashMap<TopicPartition, Slot>,
+    names: Vec<(Arc<str>, i32)>,
+}
+
+impl Slots {
+    fn number(&mut self, topic: &str, partition: i32) -> Slot {
+        let key = (topic.to_owned(), partition);
+        if let Some(slot) = self.numbers.get(&key) {
+            return *slot;
+        }
+        let slot = Slot::try_from(self.names.len()).unwrap_or(Slot::MAX);
+        self.names.push((Arc::from(topic), partition));
+        self.numbers.insert(key, slot);
+        slot
+    }
+
+    fn name(&self, slot: Slot) -> (&Arc<str>, i32) {
+        let (topic, partition) = &self.names[slot as usize];
+        (topic, *partition)
+    }
+}
+
+impl GroupThread {
+    /// Makes the consumer; no broker is asked yet.
+    pub(super) fn new(
+        options: &Arc<KafkaOptions>,
+        group: &str,
+        topics: BTreeSet<String>,
+        limits: Limits,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, Error> {
+        let config = options.consumer(group);
+        let mut consumer = BaseConsumer::from_config_and_context(&config, GroupContext::default())
+            .map_err(|error| broker_error("create the consumer", error))?;
+        let waker = Arc::clone(shared);
+        consumer.set_nonempty_callback(move || waker.wake.call());
+        let waker = Arc::clone(shared);
+        let commits = CommitQueue::new(consumer.client(), Box::new(move || waker.wake.call()));
+        let now = Instant::now();
+        Ok(Self {
+            commits,
+            consumer,
+            options: Arc::clone(options),
+            group: group.to_owned(),
+            topics,
+            shared: Arc::clone(shared),
+            ledger: Ledger::new(limits),
+            slots: Slots::default(),
+            starts: Starts::default(),
+            unresolved: Vec::new(),
+            ask_after: now,
+            complain_at: now + FIRST_COMPLAINT,
+            progress: Vec::new(),
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        if self.look_before_joining() {
+            let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+            match self.consumer.subscribe(&topics) {
+                Ok(()) => self.serve(),
+                Err(error) => tracing::error!(group = %self.group, "subscribe: {error}"),
+            }
+        }
+        self.shared.drained();
+        self.leave();
+    }
+
+    /// Reads where the topics end, and makes those that are missing. `false`: stopped meanwhile.
+    fn look_before_joining(&mut self) -> bool {
+        let mut left: Vec<String> = self.topics.iter().cloned().collect();
+        while let Some(topic) = left.last() {
+            if self.stopping() {
+                return false;
+            }
+            match self.starts.look_at(&self.consumer, &self.options, topic, ASK_TIMEOUT) {
+                Ok(missing) => {
+                    if let Some(reason) = missing {
+                        tracing::warn!(%topic, "topic is missing: {reason}");
+                        self.shared.obstacle(format!("topic {topic} is missing: {reason}"));
+                    }
+                    left.pop();
+                }
+                Err(error) => {
+                    self.serve_client();
+                    self.note_obstacle(&error);
+                    self.complain_if_due();
+                    self.shared.wake.wait_until(Instant::now() + ASK_AGAIN);
+                }
+            }
+        }
+        self.shared.looked();
+        true
+    }
+
+    fn serve(&mut self) {
+        let mut told_to_stop = false;
+        loop {
+            let now = Instant::now();
+            if self.stopping() && !told_to_stop {
+                told_to_stop = true;
+                self.ledger.handle(now, Input::Shutdown);
+            }
+            self.take_progress(now);
+            self.take_commit_replies(now);
+            self.poll(now);
+            self.take_group_events(now);
+            self.resolve_starts(now);
+            self.ledger.handle(now, Input::Tick);
+            self.ledger.settle(now);
+            let quiet = self.act(now);
+            self.complain_if_due();
+            if quiet {
+                return;
+            }
+            self.sleep();
+        }
+    }
+
+    fn sleep(&mut self) {
+        let now = Instant::now();
+        let mut until = now + LONGEST_SLEEP;
+        if let Some(deadline) = self.ledger.next_deadline() {
+            until = until.min(deadline);
+        }
+        if !self.unresolved.is_empty() {
+            until = until.min(self.ask_after);
+        }
+        self.shared.wake.wait_until(until);
+    }
+
+    fn take_progress(&mut self, now: Instant) {
+        let mut progress = std::mem::take(&mut self.progress);
+        self.shared.take_progress(&mut progress);
+        for step in progress.drain(..) {
+            self.ledger.handle(
+                now,
+                match step {
+                    Progress::Dispatched { slot, period } => Input::Dispatched { slot, period },
+                    Progress::Finished { slot, period, took } => {
+                        Input::Finished { slot, period, took }
+                    }
+                },
+            );
+        }
+        self.progress = progress;
+    }
+
+    fn take_commit_replies(&mut self, now: Instant) {
+        while let Some(CommitReply { id, partitions }) = self.commits.poll() {
+            for reply in partitions {
+                let slot = self.slots.number(&reply.topic, reply.partition);
+                let result = match reply.result {
+                    Ok(()) => {
+                        self.shared.stats.commits.add(1);
+                        Ok(())
+                    }
+                    Err(code) => {
+                        self.shared.stats.commit_failures.add(1);
+                        Err(self.commit_failure(code, &reply.topic, reply.partition))
+                    }
+                };
+                self.ledger.handle(now, Input::CommitResult { id, slot, result });
+            }
+        }
+    }
+
+    fn commit_failure(&self, code: RDKafkaErrorCode, topic: &str, partition: i32) -> CommitFailure {
+        let failure = match code {
+            RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::OffsetMetadataTooLarge
+            | RDKafkaErrorCode::InvalidCommitOffsetSize => CommitFailure::Denied,
+            RDKafkaErrorCode::RebalanceInProgress
+            | RDKafkaErrorCode::IllegalGeneration
+            | RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::FencedInstanceId
+            | RDKafkaErrorCode::FencedMemberEpoch
+            | RDKafkaErrorCode::StaleMemberEpoch => CommitFailure::Refused,
+            _ => CommitFailure::Unanswered,
+        };
+        let (group, health) = (&self.group, &self.consumer.context().health);
+        if failure == CommitFailure::Denied || health.may_say(format!("commit {code}")) {
+            tracing::error!(%group, topic, partition, "commit failed, to be tried again: {code}");
+        }
+        failure
+    }
+
+    /// Takes what librdkafka has, as far as the ledger has room.
+    fn poll(&mut self, now: Instant) {
+        while self.ledger.wants_poll() {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    let slot = self.slots.number(message.topic(), message.partition());
+                    let offset = message.offset();
+                    let record = incoming(&message, Arc::clone(self.slots.name(slot).0));
+                    self.shared.stats.received.add(1);
+                    self.ledger.handle(now, Input::Polled { slot, offset, record });
+                }
+                Some(Err(error)) => self.consumer_error(&error),
+                None if self.consumer.context().take_served() => {}
+                None => return,
+            }
+        }
+    }
+
+    fn consumer_error(&self, error: &KafkaError) {
+        let context = self.consumer.context();
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let words = match code {
+            RDKafkaErrorCode::InconsistentGroupProtocol => format!(
+                "{}: the group's other members use another partition_assignment_strategy; set the \
+                 same (range,roundrobin for members of the Python library)",
+                words(code)
+            ),
+            RDKafkaErrorCode::GroupAuthorizationFailed => {
+                format!("{}: the user may not read as this group (ACL operation Read)", words(code))
+            }
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                format!("{}: the user may not read the topic (ACL operation Read)", words(code))
+            }
+            code => words(code),
+        };
+        // What `context.error` has said in librdkafka's words just before is not said twice.
+        if context.health.may_say(format!("consumer {code}")) {
+            tracing::error!(group = %self.group, "{words}");
+        }
+        self.shared.obstacle(words);
+    }
+
+    fn take_group_events(&mut self, now: Instant) {
+        for event in self.consumer.context().take_events() {
+            match event {
+                GroupEvent::Assigned(partitions) => {
+                    tracing::info!(group = %self.group, ?partitions, "partitions assigned");
+                    self.shared.stats.rebalances.add(1);
+                    self.unresolved = partitions;
+                    self.ask_after = now;
+                    if self.unresolved.is_empty() {
+                        self.assign(&TopicPartitionList::new());
+                    }
+                }
+                GroupEvent::Revoked(partitions) => {
+                    tracing::info!(group = %self.group, ?partitions, "partitions revoked");
+                    let slots = self.forget(&partitions);
+                    self.ledger.handle(now, Input::Revoked { slots });
+                }
+                GroupEvent::Lost(partitions) => {
+                    tracing::warn!(group = %self.group, ?partitions, "partitions lost");
+                    let slots = self.forget(&partitions);
+                    self.ledger.handle(now, Input::Lost { slots: slots.clone() });
+                    self.unassign(&slots);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, partitions: &[TopicPartition]) -> Vec<Slot> {
+        self.unresolved.retain(|unresolved| !partitions.contains(unresolved));
+        partitions.iter().map(|(topic, number)| self.slots.number(topic, *number)).collect()
+    }
+
+    /// Finds where new partitions begin, then takes them on.
+    fn resolve_starts(&mut self, now: Instant) {
+        if self.unresolved.is_empty() || now < self.ask_after {
+            return;
+        }
+        let assigned = std::mem::take(&mut self.unresolved);
+        let starts =
+            match self.starts.resolve(&self.consumer, &self.options, &assigned, ASK_TIMEOUT) {
+                Ok(starts) => starts,
+                Err(error) => {
+                    self.note_obstacle(&error);
+                    self.unresolved = assigned;
+                    self.ask_after = Instant::now() + ASK_AGAIN;
+                    return;
+                }
+            };
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), start) in starts {
+            let slot = self.slots.number(&topic, partition);
+            self.ledger.handle(now, Input::Assigned { slot, pin: start.pin });
+            if let Err(error) = list.add_partition_offset(&topic, partition, start.offset) {
+                tracing::error!(topic, partition, "start offset: {error}");
+            }
+        }
+        self.assign(&list);
+    }
+
+    fn assign(&self, list: &TopicPartitionList) {
+        let assigned = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(list),
+            _ => self.consumer.assign(list),
+        };
+        match assigned {
+            Ok(()) => {
+                self.consumer.context().health.recovered();
+                self.shared.assigned(true);
+            }
+            Err(error) => tracing::error!(group = %self.group, "assign: {error}"),
+        }
+    }
+
+    fn unassign(&self, slots: &[Slot]) {
+        let result = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                self.consumer.incremental_unassign(&self.list(slots.iter().map(|s| (*s, None))))
+            }
+            _ => self.consumer.unassign(),
+        };
+        if let Err(error) = result {
+            tracing::error!(group = %self.group, "unassign: {error}");
+        }
+        self.shared.assigned(self.ledger.owned().next().is_some());
+    }
+
+    /// Does what the ledger says. `true`: it is quiet after a shutdown.
+    fn act(&mut self, now: Instant) -> bool {
+        let mut quiet = false;
+        while let Some(output) = self.ledger.next_output() {
+            match output {
+                Output::Commit { id, offsets } => self.commit(now, id, &offsets),
+                Output::Dispatch { slot, period, records } => self.dispatch(slot, period, records),
+                Output::Pause { slot } => self.pause(slot),
+                Output::Resume { slot } => {
+                    if let Err(error) = self.consumer.resume(&self.list([(slot, None)])) {
+                        tracing::error!(group = %self.group, "resume: {error}");
+                    }
+                }
+                Output::Seek { slot, offset } => {
+                    let (topic, partition) = self.slots.name(slot);
+                    let to = Offset::Offset(offset);
+                    if let Err(error) = self.consumer.seek(topic, partition, to, Duration::ZERO) {
+                        tracing::error!(group = %self.group, %topic, partition, "seek: {error}");
+                    }
+                }
+                Output::Drop { slot, count } => {
+                    self.shared.stats.returned.add(count);
+                    let (topic, partition) = self.slots.name(slot);
+                    tracing::debug!(%topic, partition, count, "left to the next owner");
+                }
+                Output::UnknownCommit { slot, count } => {
+                    self.shared.stats.unknown_commit.add(count);
+                    let (topic, partition) = self.slots.name(slot);
+                    tracing::error!(
+                        group = %self.group, %topic, partition, count,
+                        "records may be lost: their commit was never answered"
+                    );
+                }
+                Output::Release { slots } => self.unassign(&slots),
+                Output::Quiet => quiet = true,
+            }
+        }
+        let unfinished = self.ledger.unfinished();
+        self.shared.unfinished.store(unfinished as u64, Ordering::Relaxed);
+        self.shared.watched.store(self.ledger.is_draining(), Ordering::Relaxed);
+        quiet
+    }
+
+    fn commit(&mut self, now: Instant, id: CommitId, offsets: &[(Slot, i64)]) {
+        let list = self.list(offsets.iter().map(|(slot, offset)| (*slot, Some(*offset))));
+        if let Err(code) = self.commits.commit(self.consumer.client(), &list, id) {
+            tracing::error!(group = %self.group, "commit: {code}");
+            for (slot, _) in offsets {
+                let result = Err(CommitFailure::Refused);
+                self.ledger.handle(now, Input::CommitResult { id, slot: *slot, result });
+            }
+        }
+    }
+
+    fn dispatch(&self, slot: Slot, period: Period, records: Vec<(i64, Incoming)>) {
+        for (offset, mut record) in records {
+            let lane = self.shared.lane(slot, offset, record.key.as_deref());
+            record.token = Token { lane, slot, period };
+            self.shared.lanes.push(record);
+        }
+    }
+
+    fn pause(&self, slot: Slot) {
+        let (topic, partition) = self.slots.name(slot);
+        tracing::debug!(%topic, partition, "paused: the endpoints are behind");
+        if let Err(error) = self.consumer.pause(&self.list([(slot, None)])) {
+            tracing::error!(group = %self.group, "pause: {error}");
+        }
+    }
+
+    fn list(&self, slots: impl IntoIterator<Item = (Slot, Option<i64>)>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (slot, offset) in slots {
+            let (topic, partition) = self.slots.name(slot);
+            let mut entry = list.add_partition(topic, partition);
+            if let Some(offset) = offset {
+                if let Err(error) = entry.set_offset(Offset::Offset(offset)) {
+                    tracing::error!(%topic, partition, offset, "offset: {error}");
+                }
+                if let Some(metadata) = self.starts.metadata(topic) {
+                    entry.set_metadata(metadata);
+                }
+            }
+        }
+        list
+    }
+
+    /// Serves librdkafka's log and errors while there is no assignment to poll for.
+    fn serve_client(&self) {
+        loop {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(error)) => self.consumer_error(&error),
+                None if self.consumer.context().take_served() => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Keeps the cause of a failed question: what the connections say, or the question's own.
+    fn note_obstacle(&self, error: &KafkaError) {
+        let last = self.consumer.context().health.last_error();
+        self.shared.obstacle(last.map_or_else(|| error.to_string(), |last| last.reason));
+    }
+
+    /// A listener without partitions must not look like one without work.
+    fn complain_if_due(&mut self) {
+        let now = Instant::now();
+        if self.shared.is_assigned() || self.stopping() {
+            self.complain_at = now + FIRST_COMPLAINT;
+        } else if now >= self.complain_at {
+            self.complain_at = now + NEXT_COMPLAINT;
+            let last = self.consumer.context().health.last_error().map(|last| last.reason);
+            let cause = last.or_else(|| self.shared.current_obstacle());
+            let cause = cause.unwrap_or_else(|| "the group assigns nothing".to_owned());
+            tracing::error!(
+                group = %self.group, topics = ?self.topics,
+                "the listener still has no partitions: {cause}"
+            );
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the group: closing a consumer polls until its coordinator has answered.
+    fn leave(self) {
+        let Self { commits, consumer, shared, .. } = self;
+        consumer.context().begin_closing();
+        drop(commits);
+        drop(consumer);
+        shared.ended();
+    }
+}
+
+pub(super) fn incoming(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Incoming {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        let copy = |header: rdkafka::message::Header<'_, &[u8]>| {
+            (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
+        };
+        headers.iter().map(copy).collect()
+    });
+    Incoming {
+        origin: Origin {
+            topic,
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_millis: message.timestamp().to_millis(),
+        },
+        key: message.key().map(Bytes::copy_from_slice),
+        headers,
+        body: message.payload().map(Bytes::copy_from_slice),
+        // Named when the record is dispatched.
+        token: Token { lane: 0, slot: 0, period: 0 },
+    }
+}

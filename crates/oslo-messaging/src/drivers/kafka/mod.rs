@@ -1,0 +1,95 @@
+//! Notifications over Apache Kafka, by librdkafka.
+//!
+//! | file | has |
+//! |---|---|
+//! | `config` | the options, and every librdkafka property that is set |
+//! | `producer` | sending: one producer, a report for each record |
+//! | `consumer` | listening as the library sees it |
+//! | `group` | the thread that owns the consumer and does what the ledger says |
+//! | `ledger` | **which record may be dispatched when**: a state machine without I/O |
+//! | `start` | where a partition is read from when the group has not said so |
+//! | `reader` | reading without a group, for tools |
+//! | `topics` | names of topics, and making missing ones |
+//! | `context` | what librdkafka calls back into |
+//! | `error` | librdkafka's codes in the library's words |
+//! | `native` | the only unsafe code: what the wrapper does not offer |
+//! | `broker` | an embedded broker for demos and tests |
+
+mod broker;
+mod config;
+mod consumer;
+mod context;
+mod error;
+mod group;
+mod ledger;
+mod native;
+mod producer;
+mod reader;
+mod start;
+mod topics;
+
+use std::{sync::Arc, time::Duration};
+
+pub use broker::EmbeddedBroker;
+pub use reader::{Read, ReadFrom, Reader, Record};
+
+use crate::{
+    Error,
+    config::Config,
+    driver::{Capabilities, Driver, Outgoing, Subscribe, Subscription},
+    error::{Cause, Outcome},
+    receipt::{Failure, Report},
+    stats::Stats,
+    url::TransportUrl,
+};
+use config::KafkaOptions;
+use consumer::KafkaSubscription;
+use producer::KafkaProducer;
+
+pub(crate) const SCHEME: &str = "kafka";
+
+/// The driver of `kafka://`.
+#[derive(Debug)]
+pub(crate) struct KafkaDriver {
+    options: Arc<KafkaOptions>,
+    producer: KafkaProducer,
+    stats: Arc<Stats>,
+}
+
+impl KafkaDriver {
+    /// Reads the options; no broker is asked and no thread started.
+    pub(crate) fn open(
+        url: &TransportUrl,
+        config: &Config,
+        stats: Arc<Stats>,
+    ) -> Result<Self, Error> {
+        let options = Arc::new(KafkaOptions::resolve(url, config)?);
+        Ok(Self { producer: KafkaProducer::new(Arc::clone(&options)), options, stats })
+    }
+}
+
+impl Driver for KafkaDriver {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { durable: true, ..Capabilities::notifications_only(SCHEME) }
+    }
+
+    fn send(&self, outgoing: Outgoing, report: Report) {
+        let host = self.options.virtual_host.as_deref();
+        match topics::name(&outgoing.target, outgoing.priority, host) {
+            Ok(topic) => self.producer.send(&topic, &outgoing, report.to_topic(&topic)),
+            Err(error) => report.failed(Failure {
+                outcome: Outcome::NotDelivered,
+                cause: Cause::InvalidTopic,
+                detail: error.to_string(),
+            }),
+        }
+    }
+
+    fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error> {
+        Ok(KafkaSubscription::start(&self.options, &request, &self.stats)?)
+    }
+
+    fn close(&self, deadline: Duration) -> Result<(), Error> {
+        self.producer.close(deadline)
+    }
+}

@@ -1,0 +1,214 @@
+//! What librdkafka can do and its Rust wrapper does not offer: the only unsafe code of the crate.
+//!
+//! - commits whose results come per partition, without blocking ([`CommitQueue`]);
+//! - whether an unconfirmed record may be on the broker ([`may_be_persisted`]);
+//! - the metadata of committed offsets, which the wrapper reads only when it is UTF-8
+//!   ([`offset_metadata`]);
+//! - the mock cluster's first rebalance delay ([`no_rebalance_delay`]).
+#![allow(
+    unsafe_code,
+    reason = "the wrapper leaves no other way; each block states why it is sound"
+)]
+
+use std::{ffi::c_void, ptr, slice};
+
+use rdkafka::{
+    TopicPartitionList,
+    bindings::{self, rd_kafka_resp_err_t as NativeError},
+    client::{Client, ClientContext},
+    error::RDKafkaErrorCode,
+    message::BorrowedMessage,
+};
+
+/// The answer to one commit request.
+#[derive(Debug)]
+pub(super) struct CommitReply {
+    pub(super) id: u64,
+    pub(super) partitions: Vec<PartitionReply>,
+}
+
+/// The answer for one partition of a commit request.
+#[derive(Debug)]
+pub(super) struct PartitionReply {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) result: Result<(), RDKafkaErrorCode>,
+}
+
+type Waker = Box<dyn Fn() + Send + Sync>;
+
+/// A queue of commit answers, with a callback that says when it has one.
+///
+/// It must be dropped before its client.
+pub(super) struct CommitQueue {
+    queue: *mut bindings::rd_kafka_queue_t,
+    /// Boxed twice: librdkafka keeps a thin pointer to the inner box.
+    _waker: Box<Waker>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread; the waker is Send and Sync.
+unsafe impl Send for CommitQueue {}
+
+impl CommitQueue {
+    /// Makes a queue for `client`; `waker` is called, from a thread of librdkafka, when the queue
+    /// is no longer empty.
+    pub(super) fn new<C: ClientContext>(client: &Client<C>, waker: Waker) -> Self {
+        unsafe extern "C" fn wake(_: *mut bindings::rd_kafka_t, opaque: *mut c_void) {
+            // SAFETY: `opaque` is the address of the waker that the queue keeps until the
+            // callback is taken off in `drop`.
+            let waker = unsafe { &*opaque.cast::<Waker>() };
+            waker();
+        }
+        let waker = Box::new(waker);
+        // SAFETY: the client is alive; the queue holds its own reference to what it needs.
+        let queue = unsafe { bindings::rd_kafka_queue_new(client.native_ptr()) };
+        let opaque = ptr::from_ref::<Waker>(&waker).cast_mut().cast();
+        // SAFETY: `queue` was just made; `waker` outlives the callback.
+        unsafe { bindings::rd_kafka_queue_cb_event_enable(queue, Some(wake), opaque) };
+        Self { queue, _waker: waker }
+    }
+
+    /// Sends one commit request. The answer comes through [`poll`](Self::poll).
+    pub(super) fn commit<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        offsets: &TopicPartitionList,
+        id: u64,
+    ) -> Result<(), RDKafkaErrorCode> {
+        // SAFETY: client, list and queue are alive; librdkafka copies the list; the opaque is a
+        // number that nobody dereferences; without a callback the answer is an event.
+        let code = unsafe {
+            bindings::rd_kafka_commit_queue(
+                client.native_ptr(),
+                offsets.ptr(),
+                self.queue,
+                None,
+                ptr::without_provenance_mut(usize::try_from(id).unwrap_or(usize::MAX)),
+            )
+        };
+        match code {
+            NativeError::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(code.into()),
+        }
+    }
+
+    /// The next answer that is there already.
+    pub(super) fn poll(&self) -> Option<CommitReply> {
+        loop {
+            // SAFETY: the queue is alive; a null event means that it is empty.
+            let event = unsafe { bindings::rd_kafka_queue_poll(self.queue, 0) };
+            if event.is_null() {
+                return None;
+            }
+            // SAFETY: the event is ours until it is destroyed, once, after the last use of it.
+            let reply = unsafe { commit_reply(event) };
+            unsafe { bindings::rd_kafka_event_destroy(event) };
+            if reply.is_some() {
+                return reply;
+            }
+        }
+    }
+}
+
+impl Drop for CommitQueue {
+    fn drop(&mut self) {
+        // SAFETY: the callback is taken off before its waker goes; the queue is destroyed once.
+        unsafe {
+            bindings::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            bindings::rd_kafka_queue_destroy(self.queue);
+        }
+    }
+}
+
+/// # Safety
+///
+/// `event` must be alive.
+unsafe fn commit_reply(event: *mut bindings::rd_kafka_event_t) -> Option<CommitReply> {
+    // SAFETY: the event is alive, and owns the list until it is destroyed.
+    let (kind, overall, list, id) = unsafe {
+        (
+            bindings::rd_kafka_event_type(event),
+            bindings::rd_kafka_event_error(event),
+            bindings::rd_kafka_event_topic_partition_list(event),
+            bindings::rd_kafka_event_opaque(event),
+        )
+    };
+    if kind != bindings::RD_KAFKA_EVENT_OFFSET_COMMIT || list.is_null() {
+        return None;
+    }
+    // SAFETY: as above; the list is not changed while it is read.
+    let entries = unsafe { entries(list) };
+    // An error of the whole is either the summary of the partitions' errors, in which case the
+    // others were committed, or the request never got an answer.
+    let summary = entries.iter().any(|entry| is_error(entry.err));
+    let partitions = entries
+        .iter()
+        .map(|entry| {
+            let code = if summary { entry.err } else { overall };
+            // SAFETY: librdkafka's topic names are C strings that live as long as the list.
+            let topic = unsafe { std::ffi::CStr::from_ptr(entry.topic) };
+            PartitionReply {
+                topic: topic.to_string_lossy().into_owned(),
+                partition: entry.partition,
+                result: if is_error(code) { Err(code.into()) } else { Ok(()) },
+            }
+        })
+        .collect();
+    Some(CommitReply { id: id.addr() as u64, partitions })
+}
+
+fn is_error(code: NativeError) -> bool {
+    code != NativeError::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// # Safety
+///
+/// `list` must be alive and unchanged for `'a`.
+unsafe fn entries<'a>(
+    list: *const bindings::rd_kafka_topic_partition_list_t,
+) -> &'a [bindings::rd_kafka_topic_partition_t] {
+    // SAFETY: `elems` points to `cnt` elements, and is null only when there are none.
+    unsafe {
+        match usize::try_from((*list).cnt) {
+            Ok(count) if count > 0 => slice::from_raw_parts((*list).elems, count),
+            _ => &[],
+        }
+    }
+}
+
+/// The metadata bytes of each entry of a list, in the order of its elements.
+pub(super) fn offset_metadata(list: &TopicPartitionList) -> Vec<Vec<u8>> {
+    // SAFETY: the list is borrowed and so alive and unchanged; `metadata` points to
+    // `metadata_size` bytes where it is not null.
+    unsafe {
+        entries(list.ptr())
+            .iter()
+            .map(|entry| {
+                if entry.metadata.is_null() {
+                    return Vec::new();
+                }
+                slice::from_raw_parts(entry.metadata.cast::<u8>(), entry.metadata_size).to_vec()
+            })
+            .collect()
+    }
+}
+
+/// Whether a record that was not confirmed may be on the broker all the same.
+pub(super) fn may_be_persisted(message: &BorrowedMessage<'_>) -> bool {
+    // SAFETY: the message is borrowed and so alive.
+    let status = unsafe { bindings::rd_kafka_message_status(message.ptr()) };
+    status != bindings::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+}
+
+/// Lets the groups of a client's mock cluster assign partitions at once.
+///
+/// Its default, like Kafka's, is to wait three seconds for more members.
+pub(super) fn no_rebalance_delay<C: ClientContext>(client: &Client<C>) {
+    // SAFETY: the client is alive and owns its mock cluster, which is null if it has none.
+    unsafe {
+        let cluster = bindings::rd_kafka_handle_mock_cluster(client.native_ptr());
+        if !cluster.is_null() {
+            bindings::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a notifier writes to. oslo.messaging calls these notify drivers.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    Error,
+    driver::{Outgoing, Retry},
+    message::{Notification, Priority},
+    receipt::Receipt,
+    target::Target,
+    transport::Transport,
+    wire,
+};
+
+/// The names that `driver` may have.
+const NAMES: &[&str] = &["messaging", "messagingv2", "log", "noop", "test"];
+
+/// One place that notifications go to.
+pub(super) trait Sink: fmt::Debug + Send + Sync {
+    /// Sends one notification; what must be waited for is added to `receipt`.
+    fn send(&self, notification: &Notification, retry: Retry, receipt: &Receipt);
+}
+
+/// Makes the sink that oslo's `driver` option names.
+pub(super) fn sink(
+    name: &str,
+    transport: &Transport,
+    topics: &[Arc<Target>],
+) -> Result<Box<dyn Sink>, Error> {
+    match name {
+        // Both write the same record: drivers that envelope do so for either version.
+        "messaging" | "messagingv2" => {
+            Ok(Box::new(Messaging { transport: transport.clone(), topics: topics.to_vec() }))
+        }
+        "log" => Ok(Box::new(Log)),
+        "noop" => Ok(Box::new(Noop)),
+        "test" => Ok(Box::new(Test)),
+        other => Err(Error::InvalidSetting {
+            name: "driver",
+            reason: format!("no sink is called \"{other}\"; valid are {}", NAMES.join(", ")),
+        }),
+    }
+}
+
+/// `messaging` and `messagingv2`: the transport's broker.
+#[derive(Debug)]
+struct Messaging {
+    transport: Transport,
+    topics: Vec<Arc<Target>>,
+}
+
+impl Sink for Messaging {
+    fn send(&self, notification: &Notification, retry: Retry, receipt: &Receipt) {
+        let driver = self.transport.driver();
+        let body = wire::encode(notification, driver.capabilities().context_style);
+        for target in &self.topics {
+            let outgoing = Outgoing {
+                target: Arc::clone(target),
+                priority: notification.priority,
+                key: None,
+                headers: Vec::new(),
+                body: body.clone(),
+                retry,
+            };
+            driver.send(outgoing, receipt.expect(body.len()));
+        }
+    }
+}
+
+/// `log`: one line of JSON at the level of the priority.
+#[derive(Debug)]
+struct Log;
+
+impl Sink for Log {
+    fn send(&self, notification: &Notification, _: Retry, _: &Receipt) {
+        let line = wire::encode_bare(notification, wire::ContextStyle::Nested);
+        let line = String::from_utf8_lossy(&line);
+        let event_type = &notification.event_type;
+        match notification.priority {
+            Priority::Debug => {
+                tracing::debug!(target: "oslo.messaging.notification", event_type, "{line}");
+            }
+            Priority::Info | Priority::Audit | Priority::Sample => {
+                tracing::info!(target: "oslo.messaging.notification", event_type, "{line}");
+            }
+            Priority::Warn => {
+                tracing::warn!(target: "oslo.messaging.notification", event_type, "{line}");
+            }
+            Priority::Error | Priority::Critical => {
+                tracing::error!(target: "oslo.messaging.notification", event_type, "{line}");
+            }
+        }
+    }
+}
+
+/// `noop`: nowhere.
+#[derive(Debug)]
+struct Noop;
+
+impl Sink for Noop {
+    fn send(&self, _: &Notification, _: Retry, _: &Receipt) {}
+}
+
+/// `test`: a list in the process.
+#[derive(Debug)]
+struct Test;
+
+static RECORDED: Mutex<Vec<Notification>> = Mutex::new(Vec::new());
+
+impl Sink for Test {
+    fn send(&self, notification: &Notification, _: Retry, _: &Receipt) {
+        RECORDED.lock().unwrap_or_else(PoisonError::into_inner).push(notification.clone());
+    }
+}
+
+/// Takes what the sink `test` has recorded in this process, oldest first.
+#[must_use]
+pub fn recorded_notifications() -> Vec<Notification> {
+    std::mem::take(&mut *RECORDED.lock().unwrap_or_else(PoisonError::into_inner))
+}

@@ -1,0 +1,265 @@
+//! From a transport URL to a driver: the only match on the scheme.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    Error,
+    config::{Config, Options},
+    driver::Driver,
+    stats::Stats,
+    url::TransportUrl,
+};
+
+const NOTIFICATIONS_GROUP: &str = "oslo_messaging_notifications";
+
+/// A way to a broker, shared by any number of notifiers and listeners. Cheap to clone.
+///
+/// ```
+/// use oslo_messaging::Transport;
+/// let transport = Transport::for_notifications("fake:")?;
+/// assert_eq!(transport.stats().delivered.get(), 0);
+/// # Ok::<(), oslo_messaging::Error>(())
+/// ```
+///
+/// Opening one does no I/O and starts no thread: the brokers are asked at the first notification
+/// and at the start of a listener. Mirrors `oslo_messaging/transport.py` and
+/// `get_notification_transport`.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    driver: Box<dyn Driver>,
+    url: TransportUrl,
+    config: Config,
+    stats: Arc<Stats>,
+}
+
+/// What a transport is opened for; a driver may carry one and not the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Notifications,
+    Rpc,
+}
+
+impl Transport {
+    /// Opens a transport for notifications, with the options of its URL alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`TransportBuilder::for_notifications`].
+    pub fn for_notifications(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url).for_notifications()
+    }
+
+    /// Begins a transport with a configuration.
+    #[must_use]
+    pub fn builder() -> TransportBuilder {
+        TransportBuilder { url: None, config: Config::new() }
+    }
+
+    /// What has been done through this transport since it was opened.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.inner.stats
+    }
+
+    /// The URL that was opened; its `Display` masks the passwords.
+    #[must_use]
+    pub fn url(&self) -> &TransportUrl {
+        &self.inner.url
+    }
+
+    /// Takes no more notifications, and waits until those that were handed over are confirmed or
+    /// refused, at most `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfinished`] with the number that is still unanswered.
+    pub fn close(&self, deadline: Duration) -> Result<(), Error> {
+        self.inner.driver.close(deadline)
+    }
+
+    pub(crate) fn driver(&self) -> &dyn Driver {
+        &*self.inner.driver
+    }
+
+    pub(crate) fn shared_stats(&self) -> &Arc<Stats> {
+        &self.inner.stats
+    }
+
+    /// The options of a group of the configuration.
+    pub(crate) fn options(&self, group: &'static str) -> Result<Options, Error> {
+        Options::resolve(group, &self.inner.config, &[])
+    }
+
+    /// `[oslo_messaging_notifications]`.
+    pub(crate) fn notification_options(&self) -> Result<Options, Error> {
+        self.options(NOTIFICATIONS_GROUP)
+    }
+}
+
+/// Collects what a [`Transport`] is opened with.
+#[derive(Clone, Debug)]
+pub struct TransportBuilder {
+    url: Option<String>,
+    config: Config,
+}
+
+impl TransportBuilder {
+    /// The transport URL, such as `kafka://host1:9092,host2:9092/`. Without it the configuration
+    /// names one: `[oslo_messaging_notifications] transport_url`, else `[DEFAULT] transport_url`.
+    #[must_use]
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// The configuration, usually read from a service's files. The URL's query wins over it.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Opens the transport for notifications.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUrl`], [`Error::UnknownScheme`] and [`Error::NotBuilt`] for the URL,
+    /// [`Error::UnknownOption`] and [`Error::InvalidOption`] for what stands in it or in the
+    /// configuration.
+    pub fn for_notifications(self) -> Result<Transport, Error> {
+        self.open(Purpose::Notifications)
+    }
+
+    /// Opens the transport for RPC.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] at once for a driver that carries notifications only, as `kafka`
+    /// does; it names one that can. Else as [`for_notifications`](Self::for_notifications).
+    pub fn for_rpc(self) -> Result<Transport, Error> {
+        self.open(Purpose::Rpc)
+    }
+
+    fn open(self, purpose: Purpose) -> Result<Transport, Error> {
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => url_from(&self.config, purpose)?,
+        };
+        let url: TransportUrl = url.parse()?;
+        let stats = Arc::new(Stats::default());
+        let driver = open_driver(&url, &self.config, &stats)?;
+        let capabilities = driver.capabilities();
+        if purpose == Purpose::Rpc && !capabilities.rpc {
+            return Err(Error::Unsupported {
+                driver: capabilities.name,
+                what: "RPC, it carries notifications only".to_owned(),
+                instead: "open a rabbit:// or amqp:// transport URL for RPC and keep this one in \
+                          [oslo_messaging_notifications] transport_url"
+                    .to_owned(),
+            });
+        }
+        Ok(Transport { inner: Arc::new(Inner { driver, url, config: self.config, stats }) })
+    }
+}
+
+fn url_from(config: &Config, purpose: Purpose) -> Result<String, Error> {
+    if purpose == Purpose::Notifications {
+        let options = Options::resolve(NOTIFICATIONS_GROUP, config, &[])?;
+        if options.is_set("transport_url") {
+            return Ok(options.str("transport_url").to_owned());
+        }
+    }
+    let options = Options::resolve("DEFAULT", config, &[])?;
+    if options.is_set("transport_url") {
+        return Ok(options.str("transport_url").to_owned());
+    }
+    Err(Error::InvalidSetting {
+        name: "transport_url",
+        reason: "no transport URL: give one, or set [oslo_messaging_notifications] transport_url \
+                 or [DEFAULT] transport_url"
+            .to_owned(),
+    })
+}
+
+/// The schemes that this build can open.
+const BUILT: &[&str] = &[
+    #[cfg(feature = "fake")]
+    crate::drivers::fake::SCHEME,
+    #[cfg(feature = "kafka")]
+    crate::drivers::kafka::SCHEME,
+];
+
+fn open_driver(
+    url: &TransportUrl,
+    config: &Config,
+    stats: &Arc<Stats>,
+) -> Result<Box<dyn Driver>, Error> {
+    #[cfg(not(any(feature = "fake", feature = "kafka")))]
+    let _ = (config, stats);
+    match url.scheme() {
+        #[cfg(feature = "fake")]
+        "fake" => {
+            let stats = Arc::clone(stats);
+            Ok(Box::new(crate::drivers::fake::FakeDriver::open(url, config, stats)?))
+        }
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let stats = Arc::clone(stats);
+            Ok(Box::new(crate::drivers::kafka::KafkaDriver::open(url, config, stats)?))
+        }
+        #[cfg(not(feature = "fake"))]
+        "fake" => Err(Error::NotBuilt { driver: "fake", built: BUILT.to_vec() }),
+        #[cfg(not(feature = "kafka"))]
+        "kafka" => Err(Error::NotBuilt { driver: "kafka", built: BUILT.to_vec() }),
+        other => Err(Error::UnknownScheme { scheme: other.to_owned(), built: BUILT.to_vec() }),
+    }
+}
+
+#[cfg(all(test, feature = "fake"))]
+mod tests {
+    use super::Transport;
+    use crate::{Error, config::Config};
+
+    #[test]
+    fn an_unknown_scheme_lists_the_built_drivers() {
+        let error = Transport::for_notifications("kafak://h/").unwrap_err();
+        let Error::UnknownScheme { built, .. } = &error else { panic!("{error}") };
+        assert!(built.contains(&"fake"));
+        assert!(error.to_string().contains("\"kafak\""), "{error}");
+    }
+
+    #[test]
+    fn without_a_url_the_configuration_names_one() {
+        let mut config = Config::new();
+        config.set("DEFAULT", "transport_url", "rabbit://h/");
+        config.set("oslo_messaging_notifications", "transport_url", "fake:");
+        let transport = Transport::builder().config(config).for_notifications().unwrap();
+        assert_eq!(transport.url().scheme(), "fake");
+    }
+
+    #[test]
+    fn without_any_url_the_error_names_both_options() {
+        let error = Transport::builder().for_notifications().unwrap_err().to_string();
+        assert!(error.contains("[DEFAULT] transport_url"), "{error}");
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn rpc_on_kafka_is_refused_at_once_and_the_error_names_a_driver_that_can() {
+        let error = Transport::builder().url("kafka://h/").for_rpc().unwrap_err();
+        assert!(matches!(error, Error::Unsupported { driver: "kafka", .. }));
+        assert!(error.to_string().contains("rabbit://"), "{error}");
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    #[test]
+    fn a_driver_that_was_not_built_is_named() {
+        let error = Transport::for_notifications("kafka://h/").unwrap_err();
+        assert!(matches!(error, Error::NotBuilt { driver: "kafka", .. }));
+    }
+}

@@ -1,0 +1,72 @@
+//! What a group loses and repeats when its members come and go: nothing.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::support::{LIMIT, Load, Seen, listen, notifier, topic, transport};
+
+#[test]
+fn a_listener_stopped_and_started_five_times_under_load_loses_and_repeats_nothing() {
+    let (sending, topic, seen) = (transport(""), topic(), Seen::new());
+    // The group's place is pinned by its first member.
+    listen(&transport(""), &topic, &topic, &seen).close(LIMIT).unwrap();
+    let load = Load::start(notifier(&sending, &topic), 300);
+    for _ in 0..5 {
+        let listener = listen(&transport(""), &topic, &topic, &seen);
+        let begun = seen.count();
+        seen.wait_for(begun + 300, Duration::from_secs(5));
+        listener.close(LIMIT).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let sent = load.stop();
+    let last = listen(&transport(""), &topic, &topic, &seen);
+    seen.wait_for(sent.len(), LIMIT);
+    last.close(LIMIT).unwrap();
+    println!(
+        "stopped and started: {} sent, {} lost, {} twice",
+        sent.len(),
+        seen.lost(&sent),
+        seen.twice()
+    );
+    assert!(sent.len() > 1_000);
+    assert_eq!((seen.lost(&sent), seen.twice()), (0, 0));
+}
+
+#[test]
+fn three_members_joining_and_leaving_lose_and_repeat_nothing() {
+    let (sending, topic, seen) = (transport(""), topic(), Seen::new());
+    listen(&transport(""), &topic, &topic, &seen).close(LIMIT).unwrap();
+    let load = Load::start(notifier(&sending, &topic), 300);
+    let until = Instant::now() + Duration::from_secs(16);
+    let members: Vec<_> = (0..3)
+        .map(|n| {
+            let (topic, seen) = (topic.clone(), Arc::clone(&seen));
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(700) * n);
+                let mut lives = 0;
+                while Instant::now() < until {
+                    let listener = listen(&transport(""), &topic, &topic, &seen);
+                    std::thread::sleep(Duration::from_secs(2));
+                    listener.close(LIMIT).unwrap();
+                    lives += 1;
+                }
+                lives
+            })
+        })
+        .collect();
+    let lives: usize = members.into_iter().map(|member| member.join().unwrap()).sum();
+    let sent = load.stop();
+    let last = listen(&transport(""), &topic, &topic, &seen);
+    seen.wait_for(sent.len(), LIMIT);
+    last.close(LIMIT).unwrap();
+    println!(
+        "joining and leaving {lives} times: {} sent, {} lost, {} twice",
+        sent.len(),
+        seen.lost(&sent),
+        seen.twice()
+    );
+    assert!(lives >= 9, "{lives} lives");
+    assert_eq!((seen.lost(&sent), seen.twice()), (0, 0));
+}

@@ -1,0 +1,12 @@
+//! The Kafka driver on a real Apache Kafka, and beside the real Python library.
+//!
+//! One broker is started for the whole binary and dies with it; every test has topics and groups
+//! of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
+mod group;
+mod interop;
+mod listen;
+mod send;
+mod support;
