@@ -1,0 +1,394 @@
+#!/usr/bin/env bash
+# Runs real Apache Kafka for tests, from the jars of Maven Central: no container, no root, no fixed port.
+#
+#   kafka.sh fetch                               get the jars and prepare them (once; `run` does it too)
+#   kafka.sh run single|cluster|secure [K=V...]  start, guard until standard input ends, then kill and wipe
+#   kafka.sh tool NAME ARGS...                   a tool: tool topics --bootstrap-server 127.0.0.1:PORT --list
+#
+# K=V are more broker properties, e.g. broker.session.timeout.ms=9000; @DIR@ in them is the data folder.
+# `run` writes lines to standard output: "ready bootstrap=HOST:PORT[,...] ... dir=DIR" once clients can connect
+# ("fetching VERSION" before it when the jars are missing), or "error WHY" and the end. It then takes lines
+#   stop N | kill N | start N | pause N | resume N        N: 1, and in a cluster 1 to 3
+# and answers each with one line, "ok ..." or "error WHY". A node keeps its ports and data when it comes back.
+#
+# Environment: OSLOMSG_CACHE (default the user's cache folder, oslo-messaging-rs), OSLOMSG_KAFKA_VERSION,
+# OSLOMSG_KAFKA_HEAP, OSLOMSG_KAFKA_JVM (for measurements: "-XX:+UseG1GC"), JAVA_HOME, TMPDIR.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+version=${OSLOMSG_KAFKA_VERSION:-$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")}
+cache=${OSLOMSG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/oslo-messaging-rs}/kafka-jars
+home=$cache/$version
+users=(admin alice bob) # in conf/secure.properties.in, too; the password of U is U-secret
+protocol=               # standard output of a run
+
+die() {
+  # The reader of a run must learn why nothing came up.
+  [[ -z $protocol ]] || printf 'error %s\n' "$*" >&"$protocol"
+  printf 'kafka.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+need() { # command, Debian package
+  command -v "$1" > /dev/null || die "$1 is missing: apt-get install $2 (tools/install-deps.sh test installs all)"
+}
+
+# ---- jars ----
+
+fetched() {
+  [[ -d $home/libs && -f $home/plain.checkpoint && -f $home/secure.checkpoint && -f $home/kafka.jsa ]]
+}
+
+# A subshell, so that the lock is free again after it; standard input belongs to the caller's commands.
+fetch() (
+  if fetched; then return; fi
+  need flock util-linux
+  mkdir -p "$cache"
+  exec 9> "$cache/lock" < /dev/null >&2
+  flock -w 900 9 || die "another fetch holds $cache/lock"
+  if fetched; then return; fi
+  local major temp
+  major=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+  ((${major:-0} >= 17)) || die "Kafka $version needs Java 17 or later, $java is ${major:-unknown}: apt-get install openjdk-17-jre-headless"
+  # What a killed fetch left there is of no use.
+  temp=$cache/new
+  rm -rf "$temp"
+  mkdir -p "$temp" "$home"
+  if [[ ! -d $home/libs ]]; then
+    need mvn maven
+    mvn -B -q -Dstyle.color=never -f "$here/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies \
+      -DincludeScope=runtime -DoutputDirectory="$temp/libs" || die "maven could not fetch Kafka $version"
+    mv -T "$temp/libs" "$home/libs"
+  fi
+  checkpoint plain "$temp"
+  checkpoint secure "$temp"
+  if [[ ! -f $home/kafka.jsa ]]; then
+    archive_classes "$temp/kafka.jsa" || true
+    # An empty file says that this Java makes no archive; the broker then starts without.
+    [[ -f $temp/kafka.jsa ]] || : > "$temp/kafka.jsa"
+    mv "$temp/kafka.jsa" "$home/kafka.jsa"
+  fi
+  rm -rf "$temp"
+)
+
+# What formatting writes is the same for each run but for meta.properties: made once, it saves every node a JVM.
+checkpoint() { # plain|secure, temp folder
+  local args=() user mechanism
+  [[ ! -f $home/$1.checkpoint ]] || return 0
+  if [[ $1 = secure ]]; then
+    for user in "${users[@]}"; do
+      for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
+        args+=(--add-scram "$mechanism=[name=$user,password=$user-secret]")
+      done
+    done
+  fi
+  dir=$2 base=19090 nodes=(1)
+  mkdir -p "$dir/node-1"
+  render 1 "$1"
+  (tool storage format --config "$dir/node-1/server.properties" --cluster-id "$(id_of 0)" "${args[@]}" \
+    > "$dir/format.log" 2>&1) || { cat "$dir/format.log" >&2; die "formatting failed"; }
+  mv "$dir/node-1/data/bootstrap.checkpoint" "$home/$1.checkpoint"
+  rm -rf "$dir/node-1"
+}
+
+# Loaded classes as an archive (class data sharing): a broker then starts in two thirds of the time.
+archive_classes() { # file
+  local line guardian from to
+  coproc OSLOMSG_KAFKA_JVM="-XX:+UseSerialGC -XX:ArchiveClassesAtExit=$1" "$0" run single
+  guardian=$COPROC_PID from=${COPROC[0]} to=${COPROC[1]}
+  read -r -u "$from" line
+  echo 'stop 1' >&"$to"
+  read -r -u "$from" line
+  exec {to}>&-
+  wait "$guardian"
+}
+
+# ---- one run: dir (its folder), base (its first port), nodes, and by node pid, log, deadline ----
+
+port() { # node, name
+  local names=(CONTROLLER CLIENT PROXIED PROXY SASL TLS MTLS SASLTLS) i
+  for i in "${!names[@]}"; do
+    [[ ${names[i]} != "$2" ]] || echo $((base + 4 * ($1 - 1) + i))
+  done
+}
+
+id_of() { # node, 0 for the cluster: Kafka's ids are 16 bytes in base64
+  echo "$1"000000000000000000000 | cut -c1-21 | sed 's/$/w/'
+}
+
+render() { # node, plain|secure, properties...
+  local n=$1 kind=$2 i voters=() script=() name
+  shift 2
+  for i in "${nodes[@]}"; do voters+=("$i@127.0.0.1:$(port "$i" CONTROLLER)"); done
+  for name in CONTROLLER CLIENT PROXIED PROXY SASL TLS MTLS SASLTLS; do
+    script+=(-e "s|@$name@|$(port "$n" "$name")|g")
+  done
+  {
+    cat "$here/conf/$kind.properties.in" "$here/conf/common.properties.in"
+    printf '%s\n' "$@"
+  } | sed -e "s|@DIR@|$dir|g; s|@ID@|$n|g; s|@VOTERS@|$(IFS=,; echo "${voters[*]}")|" \
+    -e "s|@REPLICAS@|${#nodes[@]}|; s|@MIN_ISR@|$((${#nodes[@]} / 2 + 1))|" "${script[@]}" \
+    > "$dir/node-$n/server.properties"
+}
+
+# A run owns a block of 16 ports and the folder named after the first one as long as anybody holds the block's
+# lock: the guardian and, by inheritance, its nodes. The ports are below those that the system gives to
+# outgoing connections, which could otherwise take the port of a node that is down for a while.
+reserve() {
+  local root=${TMPDIR:-/tmp}/oslomsg-kafka-$UID low first last block lock used
+  mkdir -m 700 "$root" 2> /dev/null || true
+  [[ -d $root && -O $root ]] || die "$root belongs to somebody else or is no folder"
+  sweep "$root"
+  read -r low _ < /proc/sys/net/ipv4/ip_local_port_range
+  first=10000 last=$((low > 12000 ? low : 32768))
+  used=$(busy_ports)
+  for ((block = 0; block < 200; block++)); do
+    base=$((first + RANDOM % ((last - first) / 16) * 16))
+    exec {lock}>> "$root/$base.lock"
+    if flock -n "$lock" && unused "$used"; then
+      dir=$root/$base
+      rm -rf "$dir"
+      mkdir "$dir"
+      return
+    fi
+    exec {lock}>&-
+  done
+  die "no free block of ports from $first to $last"
+}
+
+# Folders whose guardian was killed before it could wipe them.
+sweep() { # root
+  local stale
+  for stale in "$1"/*/; do
+    [[ -d $stale ]] || continue
+    (flock -n 9 && rm -rf "$stale") 9>> "${stale%/}.lock" || true
+  done
+}
+
+busy_ports() { # in lines, hexadecimal as the kernel writes them
+  cat /proc/net/tcp /proc/net/tcp6 2> /dev/null | sed -n 's/^ *[0-9]*: [0-9A-F]*:\([0-9A-F]\{4\}\) .*/\1/p'
+}
+
+unused() { # busy ports
+  local i
+  for ((i = 0; i < 16; i++)); do
+    [[ $1 != *"$(printf %04X $((base + i)))"* ]] || return 1
+  done
+}
+
+launch() { # node
+  local n=$1 jvm
+  read -r -a jvm <<< "${OSLOMSG_KAFKA_HEAP:--Xms128m -Xmx512m} ${OSLOMSG_KAFKA_JVM:--XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss512k}"
+  [[ ! -s $home/kafka.jsa ]] || jvm+=("-XX:SharedArchiveFile=$home/kafka.jsa")
+  starts=$((starts + 1))
+  log[n]=$dir/node-$n/server-$starts.log
+  # The kernel kills the node when its guardian dies; sh looks whether that was before setpriv asked for it.
+  # shellcheck disable=SC2016 # for sh to expand
+  setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$$" \
+    "$java" "${jvm[@]}" -Djava.net.preferIPv4Stack=true -Dkafka.logs.dir="$dir/node-$n" \
+    -Dlog4j2.configurationFile="$here/conf/log4j2.properties" \
+    -cp "$home/libs/*" kafka.Kafka "$dir/node-$n/server.properties" > "${log[n]}" 2>&1 < /dev/null &
+  pid[n]=$! deadline[n]=$((SECONDS + 55))
+}
+
+alive() { # node
+  [[ -n ${pid[$1]:-} ]] && kill -0 "${pid[$1]}" 2> /dev/null
+}
+
+# Waits, and listens meanwhile: the end of the caller must end a wait, too.
+pause() { # seconds
+  local line status=0
+  IFS= read -r -t "$1" line || status=$?
+  if ((status == 0)); then
+    pending+=("$line")
+  elif ((status <= 128)); then
+    exit 0
+  fi
+}
+
+# The functions below leave in `why` the reason of a failure.
+
+await_start() { # node
+  until grep -qs 'Kafka Server started' "${log[$1]}"; do
+    alive "$1" || { why="node $1 ended while starting: $(last_error "$1")"; return 1; }
+    ((SECONDS < deadline[$1])) || { why="node $1 did not start in 55 s: $(last_error "$1")"; return 1; }
+    pause 0.05
+  done
+}
+
+last_error() { # node
+  grep -hE 'ERROR|FATAL|Exception|Error' "${log[$1]}" | tail -n 1 | cut -c1-300
+}
+
+await_end() { # node, seconds
+  local last=$((SECONDS + $2))
+  while alive "$1"; do
+    ((SECONDS < last)) || return 1
+    pause 0.05
+  done
+  # Collected, so that the shell does not report it later.
+  wait "${pid[$1]}" 2> /dev/null || true
+  pid[$1]=
+}
+
+await_pause() { # node: SIGSTOP takes effect some time after kill returned
+  local state
+  for ((;;)); do
+    state=$(sed 's/.*) //' "/proc/${pid[$1]}/stat" 2> /dev/null) || { why="node $1 ended"; return 1; }
+    [[ $state != T* ]] || return 0
+    pause 0.01
+  done
+}
+
+obey() { # command, node
+  local n=$2
+  [[ $n =~ ^[1-9]$ && $n -le ${#nodes[@]} ]] || { why="no node '$n': nodes are ${nodes[*]}"; return 1; }
+  case $1 in
+    start)
+      ! alive "$n" || { why="node $n runs already"; return 1; }
+      launch "$n"
+      await_start "$n" || return 1
+      echo "ok start $n pid=${pid[n]}"
+      return ;;
+    stop | kill | pause | resume) ;;
+    *) why="unknown command '$1': start, stop, kill, pause, resume"; return 1 ;;
+  esac
+  alive "$n" || { why="node $n does not run"; return 1; }
+  case $1 in
+    stop)
+      kill -CONT "${pid[n]}"
+      kill -TERM "${pid[n]}"
+      # A broker that finds no quorum any more waits for it: the caller asked for the node to be down.
+      await_end "$n" 20 || { kill -KILL "${pid[n]}"; await_end "$n" 10; } ;;
+    kill) kill -KILL "${pid[n]}"; await_end "$n" 10 ;;
+    pause) kill -STOP "${pid[n]}"; await_pause "$n" ;;
+    resume) kill -CONT "${pid[n]}" ;;
+  esac || { why=${why:-node $n does not end}; return 1; }
+  echo "ok $1 $n"
+}
+
+wipe() {
+  trap - EXIT
+  trap '' INT TERM HUP
+  local n
+  for n in "${!pid[@]}"; do alive "$n" && kill -KILL "${pid[n]}"; done
+  wait 2> /dev/null
+  [[ -z ${dir:-} ]] || rm -rf "$dir"
+}
+
+run() { # kind, properties...
+  local kind=$1 conf=plain n line why words
+  shift
+  exec {protocol}>&1
+  case $kind in
+    single) nodes=(1) ;;
+    cluster) nodes=(1 2 3) ;;
+    secure) nodes=(1) conf=secure ;;
+    *) die "unknown kind '$kind': single, cluster, secure" ;;
+  esac
+  need "$java" openjdk-17-jre-headless
+  need setpriv util-linux
+  # The run that makes the archive of classes is a part of fetch.
+  if ! fetched && [[ ${OSLOMSG_KAFKA_JVM:-} != *ArchiveClassesAtExit* ]]; then
+    echo "fetching $version"
+    fetch || exit 1
+  fi
+  pid=() log=() deadline=() pending=() starts=0 why=
+  trap wipe EXIT
+  trap 'exit 1' INT TERM HUP
+  trap '' PIPE
+  reserve
+  if [[ $conf = secure ]]; then
+    need openssl openssl
+    "$here/certs.sh" "$dir/certs"
+  fi
+  for n in "${nodes[@]}"; do
+    mkdir -p "$dir/node-$n/data"
+    render "$n" "$conf" "$@"
+    printf '%s\n' version=1 "cluster.id=$(id_of 0)" "node.id=$n" "directory.id=$(id_of "$n")" \
+      > "$dir/node-$n/data/meta.properties"
+    cp "$home/$conf.checkpoint" "$dir/node-$n/data/bootstrap.checkpoint"
+    launch "$n"
+  done
+  for n in "${nodes[@]}"; do
+    await_start "$n" || { tail -n 40 "${log[n]}" >&2; die "$why"; }
+  done
+  ready "$kind"
+  # A test's standard error may be a pipe that its runner reads to the end: it must not wait for this process.
+  exec 2> "$dir/guardian.log"
+  while true; do
+    if ((${#pending[@]})); then
+      line=${pending[0]} pending=("${pending[@]:1}")
+    else
+      IFS= read -r line || exit 0
+    fi
+    read -r -a words <<< "$line"
+    why=
+    obey "${words[0]:-}" "${words[1]:-}" || echo "error $why"
+  done
+}
+
+ready() { # kind
+  local n clients=() pids=() proxied=() fields=()
+  for n in "${nodes[@]}"; do
+    clients+=("127.0.0.1:$(port "$n" CLIENT)")
+    pids+=("${pid[n]}")
+    proxied+=("$(port "$n" PROXIED):$(port "$n" PROXY)")
+  done
+  if [[ $1 = secure ]]; then
+    for n in SASL TLS MTLS SASLTLS; do fields+=("${n,,}=127.0.0.1:$(port 1 $n)"); done
+  else
+    fields=("proxied=$(IFS=,; echo "${proxied[*]}")")
+  fi
+  # dir comes last, since it alone may contain a space.
+  echo "ready bootstrap=$(IFS=,; echo "${clients[*]}") ${fields[*]} pids=$(IFS=,; echo "${pids[*]}") guardian=$$ dir=$dir"
+}
+
+tool() { # name or class, arguments...
+  local class=$1 jvm=()
+  shift
+  case $class in
+    topics) class=org.apache.kafka.tools.TopicCommand ;;
+    producer) class=org.apache.kafka.tools.ConsoleProducer ;;
+    consumer) class=org.apache.kafka.tools.consumer.ConsoleConsumer ;;
+    groups) class=org.apache.kafka.tools.consumer.group.ConsumerGroupCommand ;;
+    acls) class=org.apache.kafka.tools.AclCommand ;;
+    configs) class=kafka.admin.ConfigCommand ;;
+    offsets) class=org.apache.kafka.tools.GetOffsetShell ;;
+    delete-records) class=org.apache.kafka.tools.DeleteRecordsCommand ;;
+    producer-perf) class=org.apache.kafka.tools.ProducerPerformance ;;
+    consumer-perf) class=org.apache.kafka.tools.ConsumerPerformance ;;
+    reassign) class=org.apache.kafka.tools.reassign.ReassignPartitionsCommand ;;
+    election) class=org.apache.kafka.tools.LeaderElectionCommand ;;
+    features) class=org.apache.kafka.tools.FeatureCommand ;;
+    dump-log) class=org.apache.kafka.tools.DumpLogSegments ;;
+    storage) class=kafka.tools.StorageTool ;;
+    *.*) ;;
+    *) die "unknown tool '$class': $(sed -n '/^tool()/,/^}/s/^ *\([a-z-]*\)) class=.*/\1/p' "$0" | paste -sd ' '), or a class" ;;
+  esac
+  [[ ! -s $home/kafka.jsa ]] || jvm=("-XX:SharedArchiveFile=$home/kafka.jsa")
+  # Killed with the process that asked for it.
+  exec setpriv --pdeathsig KILL "$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${jvm[@]}" \
+    -Dlog4j2.configurationFile="$here/conf/tools-log4j2.properties" -cp "$home/libs/*" "$class" "$@"
+}
+
+case ${1:-} in
+  fetch)
+    need "$java" openjdk-17-jre-headless
+    fetch
+    echo "$home" ;;
+  run)
+    (($# >= 2)) || die "run what: single, cluster, secure"
+    # In a session of its own, so that what ends the caller's process group leaves the guardian to do its work.
+    read -r _ _ _ _ _ session _ < /proc/$$/stat
+    [[ -t 0 || $session = "$$" ]] || exec setsid --wait "$0" "$@"
+    shift
+    run "$@" ;;
+  tool)
+    (($# >= 2)) || die "which tool"
+    need "$java" openjdk-17-jre-headless
+    fetch
+    shift
+    tool "$@" ;;
+  *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 2 ;;
+esac

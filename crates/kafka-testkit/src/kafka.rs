@@ -1,0 +1,252 @@
+//! The handle that tests hold, and the meaning of what the guardian answers.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::guardian::{self, Guardian};
+
+/// What is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One node without security.
+    Single,
+    /// Three nodes without security; replication factor 3, `min.insync.replicas` 2.
+    Cluster,
+    /// One node with a listener for each security protocol, and ACLs that allow nothing until told.
+    Secure,
+}
+
+/// A listener of [`Layout::Secure`].
+///
+/// The users of SASL are `admin` (superuser), `alice` and `bob`, with PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512;
+/// the password of `alice` is `alice-secret`. OAUTHBEARER takes unsecured tokens with the scope `kafka`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// Plaintext without authentication, for superusers; also [`Kafka::bootstrap`].
+    Internal,
+    /// `SASL_PLAINTEXT`.
+    Sasl,
+    /// `SSL` without client certificates; its clients are superusers, too.
+    Tls,
+    /// `SSL` with client certificates; `client.crt` is `User:client-alice`.
+    Mtls,
+    /// `SASL_SSL`.
+    SaslTls,
+}
+
+/// The two ports of a node's listener for a test's own proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProxyPorts {
+    /// Where the proxy connects to, on 127.0.0.1.
+    pub broker: u16,
+    /// Where the proxy listens, on 127.0.0.1: the broker sends clients of this listener there.
+    pub advertised: u16,
+}
+
+/// A running Kafka. Dropping it kills the nodes, wipes their data and waits until both is done.
+///
+/// Nodes have the numbers 1 to [`Kafka::nodes`]; a node keeps its ports and its data when it comes back.
+/// Each method panics when it cannot do what it says, with the reason.
+#[derive(Debug)]
+pub struct Kafka {
+    bootstrap: String,
+    proxies: Vec<ProxyPorts>,
+    sasl: String,
+    tls: String,
+    mtls: String,
+    sasl_tls: String,
+    folder: PathBuf,
+    guardian_pid: u32,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    guardian: Guardian,
+    /// By node; the last one known where the node is down.
+    pids: Vec<u32>,
+}
+
+/// One single node for all tests of this test binary, started at the first call.
+///
+/// Tests share it by [`unique`](crate::unique) topics and groups, and do not stop it. It ends with the process.
+pub fn shared() -> &'static Kafka {
+    static SHARED: OnceLock<Kafka> = OnceLock::new();
+    SHARED.get_or_init(Kafka::single)
+}
+
+impl Kafka {
+    /// Starts one node; returns when clients can connect.
+    pub fn single() -> Self {
+        Self::with(Layout::Single, &[])
+    }
+
+    /// Starts three nodes; returns when clients can connect to each.
+    ///
+    /// Nodes are declared dead after 6 s; for Kafka's own default use [`Kafka::with`] and
+    /// `broker.session.timeout.ms=9000`.
+    pub fn cluster() -> Self {
+        Self::with(Layout::Cluster, &[])
+    }
+
+    /// Starts one node with every security protocol.
+    pub fn secure() -> Self {
+        Self::with(Layout::Secure, &[])
+    }
+
+    /// Starts `layout` with more broker properties, such as `["connections.max.reauth.ms=5000"]`.
+    ///
+    /// They win over the kit's own. `@DIR@` in them becomes the data folder: its `certs/` is made before the start.
+    pub fn with(layout: Layout, properties: &[&str]) -> Self {
+        let kind = match layout {
+            Layout::Single => "single",
+            Layout::Cluster => "cluster",
+            Layout::Secure => "secure",
+        };
+        let (guardian, ready) = Guardian::start(kind, properties);
+        let field = |name: &str| field(&ready, name).unwrap_or_default();
+        Self {
+            bootstrap: field("bootstrap").to_owned(),
+            proxies: field("proxied").split(',').filter_map(proxy_ports).collect(),
+            sasl: field("sasl").to_owned(),
+            tls: field("tls").to_owned(),
+            mtls: field("mtls").to_owned(),
+            sasl_tls: field("sasltls").to_owned(),
+            folder: field("dir").into(),
+            guardian_pid: number(field("guardian")),
+            running: Mutex::new(Running {
+                guardian,
+                pids: field("pids").split(',').map(number).collect(),
+            }),
+        }
+    }
+
+    /// The addresses for `bootstrap.servers`, such as `127.0.0.1:18673`, one for each node.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// The same addresses as an oslo.messaging URL, such as `kafka://127.0.0.1:18673/`.
+    pub fn transport_url(&self) -> String {
+        format!("kafka://{}/", self.bootstrap)
+    }
+
+    /// How many nodes there are, whether they run or not.
+    pub fn nodes(&self) -> u32 {
+        self.bootstrap.split(',').count() as u32
+    }
+
+    /// Shuts a node down in order, leaders first; returns when it has ended.
+    ///
+    /// A node that has not ended after 20 s, as without a quorum, is killed.
+    pub fn stop(&self, node: u32) {
+        self.ask("stop", node);
+    }
+
+    /// Kills a node (SIGKILL); returns when it has ended.
+    pub fn kill(&self, node: u32) {
+        self.ask("kill", node);
+    }
+
+    /// Starts a node that was stopped or killed; returns when it takes part again.
+    ///
+    /// After [`Kafka::kill`] that can take as long as `broker.session.timeout.ms`, since the controller first
+    /// waits for the end of the dead node's session.
+    pub fn start(&self, node: u32) {
+        let answer = self.ask("start", node);
+        let pid = number(field(&answer, "pid").unwrap_or_default());
+        self.running().pids[node as usize - 1] = pid;
+    }
+
+    /// Freezes a node (SIGSTOP); returns when it is frozen. Its connections stay open, and it accepts none.
+    pub fn pause(&self, node: u32) {
+        self.ask("pause", node);
+    }
+
+    /// Lets a frozen node go on.
+    pub fn resume(&self, node: u32) {
+        self.ask("resume", node);
+    }
+
+    /// The process of a node, for measurements; the last one where the node is down.
+    pub fn pid(&self, node: u32) -> u32 {
+        let index = (node as usize).wrapping_sub(1);
+        *self
+            .running()
+            .pids
+            .get(index)
+            .unwrap_or_else(|| panic!("no node {node}: nodes are 1 to {}", self.nodes()))
+    }
+
+    /// The process that guards the nodes.
+    pub fn guardian_pid(&self) -> u32 {
+        self.guardian_pid
+    }
+
+    /// The folder of the data, the logs (`node-1/server-1.log`, a new one for each start) and `certs`.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The ports for a proxy in front of each node. Empty for [`Layout::Secure`].
+    ///
+    /// Clients that start at the advertised ports stay behind the proxies.
+    pub fn proxies(&self) -> &[ProxyPorts] {
+        &self.proxies
+    }
+
+    /// The address of a listener of [`Layout::Secure`], such as `127.0.0.1:28324`.
+    pub fn listener(&self, listener: Listener) -> &str {
+        let address = match listener {
+            Listener::Internal => &self.bootstrap,
+            Listener::Sasl => &self.sasl,
+            Listener::Tls => &self.tls,
+            Listener::Mtls => &self.mtls,
+            Listener::SaslTls => &self.sasl_tls,
+        };
+        assert!(!address.is_empty(), "only a secure Kafka has the listener {listener:?}");
+        address
+    }
+
+    /// The certificates of [`Layout::Secure`], in PEM: `ca.pem`; `client.crt` with `client.key`, or
+    /// `client-enc.key` and the password `client-pass`; `stranger.crt` and `stranger.key`, which
+    /// [`Listener::Mtls`] must refuse; `other-ca.pem`, which no client should trust.
+    pub fn certs(&self) -> PathBuf {
+        assert!(!self.tls.is_empty(), "only a secure Kafka has certificates");
+        self.folder.join("certs")
+    }
+
+    /// Runs one of Kafka's own tools on this Kafka and returns its standard output: `tool("topics", &["--list"])`.
+    ///
+    /// `--bootstrap-server` is added. The names are those of `kit/kafka.sh`: topics, groups, acls, configs, ...
+    pub fn tool(&self, name: &str, args: &[&str]) -> String {
+        guardian::tool(name, &[&["--bootstrap-server", &self.bootstrap], args].concat())
+    }
+
+    fn ask(&self, command: &str, node: u32) -> String {
+        self.running().guardian.ask(&format!("{command} {node}"))
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Running> {
+        // One test's panic leaves nothing half done here.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The value of `name=value` in an answer of the guardian; `dir` reaches to the end.
+fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let start = format!("{name}=");
+    if name == "dir" {
+        return answer.split_once(&start).map(|(_, value)| value);
+    }
+    answer.split(' ').find_map(|part| part.strip_prefix(start.as_str()))
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("not a process id: '{text}'"))
+}
+
+fn proxy_ports(text: &str) -> Option<ProxyPorts> {
+    let (broker, advertised) = text.split_once(':')?;
+    Some(ProxyPorts { broker: broker.parse().ok()?, advertised: advertised.parse().ok()? })
+}

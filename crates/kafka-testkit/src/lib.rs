@@ -1,0 +1,26 @@
+//! A real Apache Kafka for tests: started on free ports, and gone when the test process is, however that ends.
+//!
+//! ```no_run
+//! let kafka = kafka_testkit::shared();
+//! let topic = kafka_testkit::unique("notifications");
+//! println!("{} {topic}", kafka.transport_url());
+//!
+//! let cluster = kafka_testkit::Kafka::cluster();
+//! cluster.kill(2);
+//! cluster.start(2);
+//! ```
+//!
+//! The brokers are no children of the test: `kit/kafka.sh` is, the *guardian*, in a session of its own. It
+//! starts the brokers, obeys lines on its standard input, and when that ends, which the system sees to whatever
+//! happens to the test, it kills them and wipes their folder. Should the guardian be killed, the kernel kills
+//! the brokers, and the next run wipes the folder.
+//!
+//! Needs Linux, Java 17 or later, and Maven for the first run, which fetches Kafka's jars into the user's cache
+//! folder. What is missing is an error, never a skipped test. This is a test's tool: everything panics on failure.
+
+mod guardian;
+mod kafka;
+mod names;
+
+pub use kafka::{Kafka, Layout, Listener, ProxyPorts, shared};
+pub use names::unique;

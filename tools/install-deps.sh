@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Installs what this project needs from Debian 12, if it is missing and if it may (root, or sudo without password):
+#   install-deps.sh build   to compile it
+#   install-deps.sh test    to test it: real Kafka brokers, the reference oslo.messaging, certificates
+# What works counts, whatever it came from. Says nothing and exits 0 when nothing is missing; exits 1 with the
+# command to run when it may not install.
+set -euo pipefail
+
+missing=()
+
+need() { # package, command that succeeds if it is there
+  local package=$1
+  shift
+  "$@" > /dev/null 2>&1 || missing+=("$package")
+}
+
+has() { # commands
+  local name
+  for name; do command -v "$name" || return 1; done
+}
+
+header() { # include file
+  echo "#include <$1>" | cc -E -
+}
+
+java_17() {
+  local major
+  major=$("${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+  ((major >= 17))
+}
+
+build() {
+  need gcc has cc
+  need g++ has c++
+  need libc6-dev header stdio.h
+  need make has make
+  need pkg-config has pkg-config
+  need libssl-dev header openssl/ssl.h
+  need zlib1g-dev header zlib.h
+}
+
+tests() {
+  need openjdk-17-jre-headless java_17
+  need maven has mvn
+  need python3-venv python3 -c 'import ensurepip, venv'
+  need openssl has openssl
+  need util-linux has flock setpriv setsid
+}
+
+install() {
+  ((${#missing[@]})) || return 0
+  local as=()
+  ((EUID == 0)) || as=(sudo -n)
+  if ! has apt-get > /dev/null || ! "${as[@]}" true 2> /dev/null; then
+    echo "apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+    exit 1
+  fi
+  "${as[@]}" apt-get update
+  "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# Debian's own cargo is too old, so rustup it is.
+cargo_is_there() {
+  local manifest wanted found
+  manifest=$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$manifest")
+  found=$(cargo --version 2> /dev/null | cut -d' ' -f2) || true
+  if [[ -z $found || $(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1) != "$wanted" ]]; then
+    echo "cargo $wanted or later is missing (found: ${found:-none}); install it with rustup, see https://rustup.rs" >&2
+    return 1
+  fi
+}
+
+case ${1:-} in
+  build) build ;;
+  test) build; tests ;;
+  *) echo "usage: install-deps.sh build|test" >&2; exit 2 ;;
+esac
+install
+cargo_is_there

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# What is too slow for every change: each feature alone, and the build that links OpenSSL in.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+for features in "" fake kafka kafka,ssl kafka,zstd kafka,fake,ssl,zstd; do
+  echo "=== features \"$features\""
+  cargo clippy --locked -p oslo-messaging --no-default-features --features "$features" --lib -- -D warnings
+  cargo test --locked -p oslo-messaging --no-default-features --features "$features" --lib
+done
+for features in "" kafka; do
+  echo "=== oslomsg with features \"$features\""
+  cargo clippy --locked -p oslomsg --no-default-features --features "$features" --bins -- -D warnings
+done
+echo "=== vendored OpenSSL"
+cargo build --locked -p oslo-messaging --features ssl-vendored

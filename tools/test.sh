@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Runs every check and test, stage by stage, and ends with how many of which kind ran.
+# A stage that fails does not keep the others from running; the exit status is that of all.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+names=() counts=() times=() failed_stages=()
+passed=0 failed=0 skipped=0
+
+# stage NAME COMMAND...: runs it, and adds up what its test runner says, or counts one check.
+stage() {
+  local name=$1 begun=$SECONDS status p f s
+  shift
+  printf '\n=== %s: %s\n' "$name" "$*"
+  "$@" 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  read -r p f s < <(awk '/^test result:/ { gsub(/[;.]/, ""); p += $4; f += $6; s += $8 } END { print p+0, f+0, s+0 }' "$log")
+  if ((p + f + s == 0)); then
+    if ((status == 0)); then p=1; else f=1; fi
+  elif ((status != 0 && f == 0)); then
+    f=1
+  fi
+  ((status == 0)) || failed_stages+=("$name")
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  names+=("$name") counts+=("$p passed, $f failed, $s skipped") times+=("$((SECONDS - begun)) s")
+}
+
+# rust_tests NAME FILTER...: tests of the workspace, by the arguments of cargo test.
+rust_tests() {
+  local name=$1
+  shift
+  stage "$name" cargo test --locked --quiet "$@"
+}
+
+stage format cargo fmt --all --check
+stage clippy cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+stage features tools/features.sh
+rust_tests unit --workspace --lib --bins
+rust_tests doc-examples --workspace --doc
+rust_tests test-kit -p kafka-testkit --test '*'
+rust_tests golden -p oslo-messaging --test golden
+rust_tests kafka -p oslo-messaging --test kafka -- --skip interop::
+rust_tests interop -p oslo-messaging --test kafka -- interop::
+rust_tests command-line -p oslomsg --test '*'
+
+printf '\n'
+for i in "${!names[@]}"; do
+  printf '%-14s %-38s %s\n' "${names[i]}" "${counts[i]}" "${times[i]}"
+done
+if ((skipped > 0)); then
+  echo "tests were skipped: a test runs or fails here"
+fi
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+((failed == 0 && skipped == 0 && ${#failed_stages[@]} == 0))
