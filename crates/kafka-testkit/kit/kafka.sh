@@ -56,7 +56,7 @@ fetch() (
   mkdir -p "$temp" "$home"
   if [[ ! -d $home/libs ]]; then
     need mvn maven
-    mvn -B -q -Dstyle.color=never -f "$here/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies \
+    mvn -B -q -f "$here/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies \
       -DincludeScope=runtime -DoutputDirectory="$temp/libs" || die "maven could not fetch Kafka $version"
     mv -T "$temp/libs" "$home/libs"
   fi

@@ -6,18 +6,16 @@
 //! workers wake it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer, RebalanceProtocol},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, Headers},
 };
 
 use super::{
@@ -27,11 +25,13 @@ use super::{
     error::{broker_error, words},
     ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
     native::{CommitQueue, CommitReply},
+    record::incoming,
+    slots::Slots,
     start::{Starts, TopicPartition},
 };
 use crate::{
     Error,
-    driver::{Incoming, Origin, Token},
+    driver::{Incoming, Token},
 };
 
 /// Longest sleep: what librdkafka tells without waking anybody is seen this late at most.
@@ -59,31 +59,6 @@ pub(super) struct GroupThread {
     ask_after: Instant,
     complain_at: Instant,
     progress: Vec<Progress>,
-}
-
-/// Numbers topic partitions.
-#[derive(Default)]
-struct Slots {
-    numbers: HashMap<TopicPartition, Slot>,
-    names: Vec<(Arc<str>, i32)>,
-}
-
-impl Slots {
-    fn number(&mut self, topic: &str, partition: i32) -> Slot {
-        let key = (topic.to_owned(), partition);
-        if let Some(slot) = self.numbers.get(&key) {
-            return *slot;
-        }
-        let slot = Slot::try_from(self.names.len()).unwrap_or(Slot::MAX);
-        self.names.push((Arc::from(topic), partition));
-        self.numbers.insert(key, slot);
-        slot
-    }
-
-    fn name(&self, slot: Slot) -> (&Arc<str>, i32) {
-        let (topic, partition) = &self.names[slot as usize];
-        (topic, *partition)
-    }
 }
 
 impl GroupThread {
@@ -512,27 +487,5 @@ impl GroupThread {
         drop(commits);
         drop(consumer);
         shared.ended();
-    }
-}
-
-pub(super) fn incoming(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Incoming {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let copy = |header: rdkafka::message::Header<'_, &[u8]>| {
-            (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
-        };
-        headers.iter().map(copy).collect()
-    });
-    Incoming {
-        origin: Origin {
-            topic,
-            partition: message.partition(),
-            offset: message.offset(),
-            timestamp_millis: message.timestamp().to_millis(),
-        },
-        key: message.key().map(Bytes::copy_from_slice),
-        headers,
-        body: message.payload().map(Bytes::copy_from_slice),
-        // Named when the record is dispatched.
-        token: Token { lane: 0, slot: 0, period: 0 },
     }
 }

@@ -7,6 +7,7 @@
 //! | `consumer` | listening as the library sees it |
 //! | `group` | the thread that owns the consumer and does what the ledger says |
 //! | `ledger` | **which record may be dispatched when**: a state machine without I/O |
+//! | `slots`, `record` | numbers for partitions; records that outlive librdkafka's messages |
 //! | `start` | where a partition is read from when the group has not said so |
 //! | `reader` | reading without a group, for tools |
 //! | `topics` | names of topics, and making missing ones |
@@ -25,6 +26,8 @@ mod ledger;
 mod native;
 mod producer;
 mod reader;
+mod record;
+mod slots;
 mod start;
 mod topics;
 

@@ -4,14 +4,19 @@
 //! - whether an unconfirmed record may be on the broker ([`may_be_persisted`]);
 //! - the metadata of committed offsets, which the wrapper reads only when it is UTF-8
 //!   ([`offset_metadata`]);
+//! - headers whose names are not UTF-8, on which the wrapper panics ([`headers`]);
 //! - the mock cluster's first rebalance delay ([`no_rebalance_delay`]).
 #![allow(
     unsafe_code,
     reason = "the wrapper leaves no other way; each block states why it is sound"
 )]
 
-use std::{ffi::c_void, ptr, slice};
+use std::{
+    ffi::{CStr, c_void},
+    ptr, slice,
+};
 
+use bytes::Bytes;
 use rdkafka::{
     TopicPartitionList,
     bindings::{self, rd_kafka_resp_err_t as NativeError},
@@ -146,7 +151,7 @@ unsafe fn commit_reply(event: *mut bindings::rd_kafka_event_t) -> Option<CommitR
         .map(|entry| {
             let code = if summary { entry.err } else { overall };
             // SAFETY: librdkafka's topic names are C strings that live as long as the list.
-            let topic = unsafe { std::ffi::CStr::from_ptr(entry.topic) };
+            let topic = unsafe { CStr::from_ptr(entry.topic) };
             PartitionReply {
                 topic: topic.to_string_lossy().into_owned(),
                 partition: entry.partition,
@@ -200,6 +205,44 @@ pub(super) fn may_be_persisted(message: &BorrowedMessage<'_>) -> bool {
     status != bindings::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
 }
 
+/// Names and values of a message's headers. Bytes of a name that are not UTF-8 become U+FFFD.
+pub(super) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Bytes)> {
+    let mut list = ptr::null_mut();
+    // SAFETY: the message is borrowed and so alive; it owns the list that it lends here.
+    unsafe {
+        match bindings::rd_kafka_message_headers(message.ptr(), &mut list) {
+            NativeError::RD_KAFKA_RESP_ERR_NO_ERROR => header_list(list),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// # Safety
+///
+/// `list` must be alive and unchanged meanwhile.
+unsafe fn header_list(list: *const bindings::rd_kafka_headers_t) -> Vec<(String, Bytes)> {
+    let mut headers = Vec::new();
+    loop {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the list is alive; an index past its end is an error, which ends the loop.
+        let code = unsafe {
+            bindings::rd_kafka_header_get_all(list, headers.len(), &mut name, &mut value, &mut size)
+        };
+        if is_error(code) {
+            return headers;
+        }
+        // SAFETY: names are C strings, values have `size` bytes where they are not null.
+        let (name, value) = unsafe {
+            let value = match value.is_null() {
+                true => Bytes::new(),
+                false => Bytes::copy_from_slice(slice::from_raw_parts(value.cast::<u8>(), size)),
+            };
+            (CStr::from_ptr(name).to_string_lossy().into_owned(), value)
+        };
+        headers.push((name, value));
+    }
+}
+
 /// Lets the groups of a client's mock cluster assign partitions at once.
 ///
 /// Its default, like Kafka's, is to wait three seconds for more members.
@@ -210,5 +253,28 @@ pub(super) fn no_rebalance_delay<C: ClientContext>(client: &Client<C>) {
         if !cluster.is_null() {
             bindings::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, bindings, header_list};
+
+    #[test]
+    fn header_names_need_not_be_utf_8_nor_values_be_there() {
+        // SAFETY: the list is made, filled and destroyed here; librdkafka copies the bytes.
+        let headers = unsafe {
+            let list = bindings::rd_kafka_headers_new(2);
+            for (name, value) in [(&b"trace"[..], Some(&b"\x00\xff"[..])), (b"a\xffb", None)] {
+                let (data, size) = value.map_or((std::ptr::null(), 0), |v| (v.as_ptr(), v.len()));
+                let (name, length) = (name.as_ptr().cast(), name.len() as isize);
+                bindings::rd_kafka_header_add(list, name, length, data.cast(), size as isize);
+            }
+            let headers = header_list(list);
+            bindings::rd_kafka_headers_destroy(list);
+            headers
+        };
+        let expected = [("trace", Bytes::from_static(b"\x00\xff")), ("a\u{fffd}b", Bytes::new())];
+        assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value)));
     }
 }

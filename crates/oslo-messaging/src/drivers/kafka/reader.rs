@@ -18,7 +18,7 @@ use super::{
     config::KafkaOptions,
     context::GroupContext,
     error::broker_error,
-    group::incoming,
+    record::incoming,
     start::{TopicPartition, partition_count},
 };
 use crate::{Error, config::Config, driver::Origin, url::TransportUrl};
