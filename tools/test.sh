@@ -38,13 +38,14 @@ stage format cargo fmt --all --check
 stage clippy cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 stage features tools/features.sh
+# Always the whole workspace: another choice of packages would be built with other features.
 rust_tests unit --workspace --lib --bins
 rust_tests doc-examples --workspace --doc
-rust_tests test-kit -p kafka-testkit --test '*'
-rust_tests golden -p oslo-messaging --test golden
-rust_tests kafka -p oslo-messaging --test kafka -- --skip interop::
-rust_tests interop -p oslo-messaging --test kafka -- interop::
-rust_tests command-line -p oslomsg --test '*'
+rust_tests golden --workspace --test golden
+rust_tests test-kit --workspace --test testkit
+rust_tests kafka --workspace --test kafka -- --skip interop::
+rust_tests interop --workspace --test kafka -- interop:: --nocapture
+rust_tests command-line --workspace --test cli --test real_kafka
 
 printf '\n'
 for i in "${!names[@]}"; do

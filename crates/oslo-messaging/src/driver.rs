@@ -21,12 +21,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{
-    Error,
-    lanes::{InLane, LaneId},
-    message::Priority,
-    wire::ContextStyle,
-};
+use crate::{Error, message::Priority, wire::ContextStyle};
 pub use crate::{
     receipt::{Failure, Report},
     target::Target,
@@ -107,6 +102,7 @@ pub struct Capabilities {
     pub durable: bool,
 }
 
+#[cfg(any(feature = "fake", feature = "kafka"))]
 impl Capabilities {
     /// A driver that can do nothing but carry notifications.
     pub(crate) const fn notifications_only(name: &'static str) -> Self {
@@ -214,8 +210,9 @@ pub struct Token {
     pub(crate) period: u32,
 }
 
-impl InLane for Incoming {
-    fn lane(&self) -> LaneId {
+#[cfg(any(feature = "fake", feature = "kafka"))]
+impl crate::lanes::InLane for Incoming {
+    fn lane(&self) -> crate::lanes::LaneId {
         self.token.lane
     }
 }

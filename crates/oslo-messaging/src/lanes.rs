@@ -132,6 +132,7 @@ impl<T: InLane> Lanes<T> {
     }
 
     /// Whether no record of the lane waits for a worker.
+    #[cfg(feature = "kafka")]
     pub(crate) fn is_idle(&self, lane: LaneId) -> bool {
         self.lock().lanes.get(&lane).is_none_or(|lane| lane.queue.is_empty())
     }

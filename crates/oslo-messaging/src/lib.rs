@@ -63,6 +63,7 @@ pub mod config;
 pub mod driver;
 mod drivers;
 mod error;
+#[cfg(any(feature = "fake", feature = "kafka"))]
 mod lanes;
 mod message;
 mod notify;

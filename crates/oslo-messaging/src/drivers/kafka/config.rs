@@ -169,7 +169,6 @@ impl KafkaOptions {
         config
             .set("allow.auto.create.topics", "false")
             .set("auto.offset.reset", "earliest")
-            .set("enable.partition.eof", "true")
             .remove("group.instance.id");
         config
     }

@@ -80,7 +80,7 @@ impl Driver for KafkaDriver {
         let host = self.options.virtual_host.as_deref();
         match topics::name(&outgoing.target, outgoing.priority, host) {
             Ok(topic) => self.producer.send(&topic, &outgoing, report.to_topic(&topic)),
-            Err(error) => report.failed(Failure {
+            Err(error) => report.to_topic(outgoing.target.topic()).failed(Failure {
                 outcome: Outcome::NotDelivered,
                 cause: Cause::InvalidTopic,
                 detail: error.to_string(),

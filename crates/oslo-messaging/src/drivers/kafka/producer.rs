@@ -12,7 +12,7 @@ use rdkafka::{
     config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, Headers, OwnedHeaders, OwnedMessage},
-    producer::{BaseRecord, NoCustomPartitioner, Producer, ThreadedProducer},
+    producer::{BaseRecord, NoCustomPartitioner, Producer, PurgeConfig, ThreadedProducer},
 };
 
 use super::{
@@ -33,6 +33,9 @@ const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(2);
 
 /// How long a new topic is left to become known before it is asked for again.
 const NEW_TOPIC_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the reports of a purge may take: they need no broker.
+const PURGE_REPORTS: Duration = Duration::from_secs(1);
 
 type Record<'a> = BaseRecord<'a, [u8], [u8], Box<InFlight>>;
 type Client = ThreadedProducer<ReportContext, NoCustomPartitioner>;
@@ -119,17 +122,20 @@ impl KafkaProducer {
         self.inner.hand_over(client, record);
     }
 
-    /// Waits for every delivery report, at most `deadline`; takes nothing more.
+    /// Waits for every delivery report, at most `deadline`; takes nothing more. What is still
+    /// unanswered then is given up and reported so.
     pub(super) fn close(&self, deadline: Duration) -> Result<(), Error> {
         *self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
         let Some(client) = self.inner.client.get() else { return Ok(()) };
-        match client.flush(deadline) {
-            Ok(()) => Ok(()),
-            Err(_) => {
-                let left = usize::try_from(client.in_flight_count()).unwrap_or(0);
-                Err(Error::Unfinished { what: "kafka producer", left })
-            }
+        if client.flush(deadline).is_ok() {
+            return Ok(());
         }
+        let left = usize::try_from(client.in_flight_count()).unwrap_or(0);
+        client.purge(PurgeConfig::default().queue().inflight());
+        if let Err(error) = client.flush(PURGE_REPORTS) {
+            tracing::error!("reports of what was given up are missing: {error}");
+        }
+        if left == 0 { Ok(()) } else { Err(Error::Unfinished { what: "kafka producer", left }) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads topics without joining a group and without committing: for tools that look on.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt,
     time::{Duration, Instant},
 };
@@ -64,13 +64,16 @@ pub enum Read {
     Nothing,
 }
 
+/// After so long without a record the end is taken as reached: the last offsets of a partition may
+/// be marks of transactions, which no reader sees.
+const IDLE_END: Duration = Duration::from_secs(3);
+
 /// Reads topics from a place on, without leaving a trace on the broker.
 pub struct Reader {
     consumer: BaseConsumer<GroupContext>,
     /// Ends of partitions, as of the opening, that were not reached yet.
     left: HashMap<TopicPartition, i64>,
-    /// Topics and partitions of each partition number, for end marks that name only the number.
-    ends_seen: BTreeMap<i32, usize>,
+    last_record: Instant,
     end_said: bool,
     missing: Vec<String>,
 }
@@ -97,7 +100,7 @@ impl Reader {
         let mut reader = Self {
             consumer,
             left: HashMap::new(),
-            ends_seen: BTreeMap::new(),
+            last_record: Instant::now(),
             end_said: false,
             missing: Vec::new(),
         };
@@ -106,6 +109,7 @@ impl Reader {
             .map_err(|error| reader.failed("look up the topics", error))?;
         let assigned = reader.consumer.assign(&list);
         assigned.map_err(|error| broker_error("assign the partitions", error))?;
+        reader.last_record = Instant::now();
         Ok(reader)
     }
 
@@ -124,21 +128,18 @@ impl Reader {
     pub fn next(&mut self, timeout: Duration) -> Result<Read, Error> {
         let deadline = Instant::now() + timeout;
         loop {
-            if self.left.is_empty() && !self.end_said {
+            if !self.end_said && (self.left.is_empty() || self.nothing_left_to_see()?) {
                 self.end_said = true;
                 return Ok(Read::End);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let message = match self.consumer.poll(left) {
+            let message = match self.consumer.poll(left.min(IDLE_END)) {
                 None if Instant::now() >= deadline => return Ok(Read::Nothing),
                 None => continue,
                 Some(Ok(message)) => message,
-                Some(Err(KafkaError::PartitionEOF(number))) => {
-                    self.end_of(number);
-                    continue;
-                }
                 Some(Err(error)) => return Err(self.failed("read", error)),
             };
+            self.last_record = Instant::now();
             let topic = rdkafka::Message::topic(&message);
             let incoming = incoming(&message, topic.into());
             let key = (topic.to_owned(), incoming.origin.partition);
@@ -154,15 +155,15 @@ impl Reader {
         }
     }
 
-    /// An end mark names its partition only by number. Where control records keep the last
-    /// offset from being seen, as many marks as there are topics with that number will do.
-    fn end_of(&mut self, number: i32) {
-        let seen = self.ends_seen.entry(number).or_default();
-        *seen += 1;
-        let open = self.left.keys().filter(|(_, partition)| *partition == number).count();
-        if *seen >= open {
-            self.left.retain(|(_, partition), _| *partition != number);
+    /// Whether the brokers answer and had nothing for a while: what is left are no records.
+    fn nothing_left_to_see(&mut self) -> Result<bool, Error> {
+        let Some((topic, partition)) = self.left.keys().next() else { return Ok(true) };
+        if self.last_record.elapsed() < IDLE_END {
+            return Ok(false);
         }
+        let asked = self.consumer.fetch_watermarks(topic, *partition, IDLE_END);
+        asked.map_err(|error| self.failed("read", error))?;
+        Ok(true)
     }
 
     fn find_starts(
@@ -206,9 +207,10 @@ impl Reader {
     }
 
     fn failed(&self, operation: &str, error: KafkaError) -> Error {
-        // The log and the errors of the connections are served by a poll.
-        let _ = self.consumer.poll(Duration::ZERO);
-        let last = self.consumer.context().health.last_error();
+        // The log and the errors of the connections are served by polls.
+        let context = self.consumer.context();
+        while self.consumer.poll(Duration::ZERO).is_some() || context.take_served() {}
+        let last = context.health.last_error();
         let operation = match last {
             Some(last) => format!("{operation} ({})", last.reason),
             None => operation.to_owned(),

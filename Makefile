@@ -1,0 +1,40 @@
+# Commands of this repository. `make demo` and `make test` install what they need.
+#   make demo      the main job: embedded broker, the corpus sent, two pools listening
+#   make test      everything that must hold: format, lints, docs, tests on real brokers
+#   make check     the development loop: format, lints, docs, unit tests
+#   make nightly   what is slow: every feature alone, the vendored build
+#   make docs      renews docs/options.md from the table of options
+
+SHELL := bash
+cache := $(or $(OSLOMSG_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/oslo-messaging-rs)
+export OSLOMSG_CACHE := $(cache)
+# Outside the clone, so that a clean clone is not a cold build.
+export CARGO_TARGET_DIR ?= $(cache)/target
+
+.PHONY: demo test check nightly docs deps-build deps-test
+
+demo: deps-build
+	cargo run --quiet --locked -p oslomsg -- demo
+
+test: deps-test
+	tools/test.sh
+
+check: deps-build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	cargo test --workspace --lib --bins --locked --quiet
+
+nightly: deps-test
+	tools/nightly.sh
+
+docs: deps-build
+	OSLOMSG_RENEW_DOCS=1 cargo test -p oslo-messaging --lib --locked docs
+
+deps-build:
+	@tools/install-deps.sh build
+	@tools/own-target.sh
+
+deps-test:
+	@tools/install-deps.sh test
+	@tools/own-target.sh

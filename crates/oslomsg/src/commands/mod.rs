@@ -1,0 +1,35 @@
+//! The commands: each resolves its arguments and does its work in one function.
+
+#[cfg(feature = "kafka")]
+mod broker;
+#[cfg(feature = "kafka")]
+mod demo;
+mod input;
+mod send;
+#[cfg(feature = "kafka")]
+mod tail;
+#[cfg(feature = "kafka")]
+mod topics;
+
+use crate::{
+    args::Command,
+    exit::{Exit, Failure},
+    session::Session,
+};
+
+/// Runs a command to its end.
+///
+/// # Errors
+///
+/// What is to be told to the user, with the exit code.
+pub(crate) fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        Command::Send(args) => send::run(args, session),
+        #[cfg(feature = "kafka")]
+        Command::Tail(args) => tail::run(args, session),
+        #[cfg(feature = "kafka")]
+        Command::Broker(args) => broker::run(&args, session),
+        #[cfg(feature = "kafka")]
+        Command::Demo(args) => demo::run(&args, session),
+    }
+}

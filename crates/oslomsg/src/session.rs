@@ -1,0 +1,103 @@
+//! The global arguments, resolved: configuration, transport, timeout, what goes to stderr.
+
+use std::time::Duration;
+
+use oslo_messaging::{
+    Transport,
+    config::{Config, DEFAULT, KAFKA, NOTIFICATIONS},
+};
+
+use crate::{
+    args::{GlobalArgs, Verbosity, values::Property},
+    exit::Failure,
+};
+
+const PROPERTIES: &str = "librdkafka_properties";
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The files, with what the command line says on top.
+    pub(crate) config: Config,
+    /// `--timeout`; each command has its own default.
+    pub(crate) timeout: Option<Duration>,
+    /// How much goes to stderr.
+    pub(crate) verbosity: Verbosity,
+    url: Option<String>,
+}
+
+impl Session {
+    /// Reads the configuration files.
+    ///
+    /// # Errors
+    ///
+    /// Code 66 for a missing file, 78 for one that cannot be read as configuration.
+    pub(crate) fn resolve(global: GlobalArgs) -> Result<Self, Failure> {
+        let verbosity = global.verbosity();
+        let mut config = Config::from_files(&global.config_files)?;
+        if !global.properties.is_empty() {
+            let from_files = config.value(KAFKA, PROPERTIES).map_or("", |found| found.text);
+            let merged = merge(from_files, &global.properties);
+            config.set(KAFKA, PROPERTIES, merged);
+        }
+        let url = global.transport_url.filter(|url| !url.is_empty());
+        Ok(Self { config, timeout: global.timeout, verbosity, url })
+    }
+
+    /// Whether anything names a transport URL.
+    pub(crate) fn has_url(&self) -> bool {
+        let configured = |group| {
+            let found = self.config.value(group, "transport_url");
+            found.is_some_and(|found| !found.text.trim().is_empty())
+        };
+        self.url.is_some() || configured(NOTIFICATIONS) || configured(DEFAULT)
+    }
+
+    /// Opens a transport; without `url` the one that the session has. No broker is asked.
+    ///
+    /// # Errors
+    ///
+    /// Code 78.
+    pub(crate) fn transport(
+        &self,
+        url: Option<&str>,
+        config: &Config,
+    ) -> Result<Transport, Failure> {
+        let mut builder = Transport::builder().config(config.clone());
+        if let Some(url) = url.or(self.url.as_deref()) {
+            builder = builder.url(url);
+        }
+        Ok(builder.for_notifications()?)
+    }
+}
+
+/// The properties of the files as text, with those of the command line in place of or after them.
+fn merge(from_files: &str, properties: &[Property]) -> String {
+    let given = |name: &str| properties.iter().any(|property| property.name == name);
+    let mut pairs: Vec<String> = from_files
+        .split(',')
+        .filter(|pair| !pair.trim().is_empty())
+        .filter(|pair| !pair.split_once(':').is_some_and(|(name, _)| given(name.trim())))
+        .map(str::to_owned)
+        .collect();
+    for (index, Property { name, value }) in properties.iter().enumerate() {
+        let later = &properties[index + 1..];
+        if !later.iter().any(|property| property.name == *name) {
+            pairs.push(format!("{name}:{value}"));
+        }
+    }
+    pairs.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merge;
+    use crate::args::values::property;
+
+    #[test]
+    fn properties_of_the_command_line_win_over_those_of_files_and_later_over_earlier_ones() {
+        let given = ["a=1", "b=2", "a=3"].map(|text| property(text).unwrap());
+        assert_eq!(merge("", &given), "b:2,a:3");
+        assert_eq!(merge(" a:0 , c:4", &given), " c:4,b:2,a:3");
+    }
+}
