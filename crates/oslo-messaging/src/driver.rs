@@ -61,7 +61,8 @@ pub trait Subscription: fmt::Debug + Send + Sync {
     /// by many workers at once.
     fn recv(&self, batch: &mut Vec<Incoming>, want: Want) -> bool;
 
-    /// Says that a record was handled, and how long that took.
+    /// Says that a record was handled, and how long that took. Called by the worker that received
+    /// it, before it receives again.
     fn settle(&self, token: Token, took: Duration);
 
     /// Whether another worker would find a record at once.

@@ -30,6 +30,8 @@ struct State<T> {
     queued: usize,
     /// Workers that wait for records to fill a batch that they have begun.
     gathering: usize,
+    /// Workers that wait for their first record. Waking nobody still costs a system call.
+    idle: usize,
     closed: bool,
 }
 
@@ -52,27 +54,34 @@ impl<T: InLane> Lanes<T> {
             ready: VecDeque::new(),
             queued: 0,
             gathering: 0,
+            idle: 0,
             closed: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Adds a record to the end of its lane.
-    pub(crate) fn push(&self, record: T) {
+    /// Adds records to the ends of their lanes.
+    pub(crate) fn push(&self, records: impl IntoIterator<Item = T>) {
         let mut state = self.lock();
-        let lane = record.lane();
-        let entry =
-            state.lanes.entry(lane).or_insert_with(|| Lane { queue: VecDeque::new(), running: 0 });
-        let becomes_ready = entry.queue.is_empty() && entry.running == 0;
-        entry.queue.push_back(record);
-        state.queued += 1;
-        if becomes_ready {
-            state.ready.push_back(lane);
+        let ready_before = state.ready.len();
+        for record in records {
+            let lane = record.lane();
+            let entry = state
+                .lanes
+                .entry(lane)
+                .or_insert_with(|| Lane { queue: VecDeque::new(), running: 0 });
+            let becomes_ready = entry.queue.is_empty() && entry.running == 0;
+            entry.queue.push_back(record);
+            state.queued += 1;
+            if becomes_ready {
+                state.ready.push_back(lane);
+            }
         }
-        if state.gathering > 0 {
-            self.changed.notify_all();
-        } else {
-            self.changed.notify_one();
+        let wanted = (state.ready.len() - ready_before).min(state.idle);
+        match (state.gathering, wanted) {
+            (0, 0) => {}
+            (0, 1) => self.changed.notify_one(),
+            _ => self.changed.notify_all(),
         }
     }
 
@@ -92,7 +101,9 @@ impl<T: InLane> Lanes<T> {
                 break;
             }
             if batch.is_empty() {
+                state.idle += 1;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
                 continue;
             }
             let left = deadline
@@ -106,13 +117,16 @@ impl<T: InLane> Lanes<T> {
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
             state.gathering -= 1;
         }
-        if !state.ready.is_empty() || state.closed {
-            self.changed.notify_one();
+        if state.closed {
+            self.changed.notify_all();
         }
         !batch.is_empty()
     }
 
     /// Says that a record of `lane` was handled: the lane's next one may be taken.
+    ///
+    /// Called by the worker that took it, which then takes again: only for further lanes another
+    /// worker is woken.
     pub(crate) fn settle(&self, lane: LaneId) {
         let mut state = self.lock();
         let Some(entry) = state.lanes.get_mut(&lane) else { return };
@@ -124,7 +138,11 @@ impl<T: InLane> Lanes<T> {
             state.lanes.remove(&lane);
         } else {
             state.ready.push_back(lane);
-            self.changed.notify_one();
+            if state.gathering == 0 && state.idle > 0 && state.ready.len() > 1 {
+                self.changed.notify_one();
+            } else if state.gathering > 0 {
+                self.changed.notify_all();
+            }
         }
         if state.closed {
             self.changed.notify_all();
@@ -138,6 +156,7 @@ impl<T: InLane> Lanes<T> {
     }
 
     /// Waits until every record was taken and settled, at most `timeout`; the number that was not.
+    #[cfg(any(test, feature = "fake"))]
     pub(crate) fn wait_empty(&self, timeout: Duration) -> usize {
         let unsettled = |state: &State<T>| {
             state.queued + state.lanes.values().map(|lane| lane.running).sum::<usize>()
@@ -220,7 +239,7 @@ mod tests {
 
     fn lanes(records: &[Record]) -> Lanes<Record> {
         let lanes = Lanes::new();
-        records.iter().for_each(|record| lanes.push(*record));
+        lanes.push(records.iter().copied());
         lanes
     }
 
@@ -239,7 +258,7 @@ mod tests {
         let lanes = Arc::new(lanes(&[(1, 10)]));
         let feeder = {
             let lanes = Arc::clone(&lanes);
-            thread::spawn(move || [11, 12].map(|number| lanes.push((1, number))))
+            thread::spawn(move || [11, 12].map(|number| lanes.push([(1, number)])))
         };
         let batch = take(&lanes, Want { max: 3, gather: Duration::from_secs(10) });
         feeder.join().unwrap();
@@ -300,7 +319,7 @@ mod tests {
             })
             .collect();
         for number in 0..4_000 {
-            lanes.push((u64::from(number % 4), number));
+            lanes.push([(u64::from(number % 4), number)]);
         }
         lanes.close();
         for worker in workers {

@@ -35,6 +35,8 @@ struct State {
     pending: usize,
     failures: Vec<Undelivered>,
     waker: Option<Waker>,
+    /// Threads that wait. Waking nobody still costs a system call.
+    waiting: usize,
 }
 
 /// Resolves when every sink has said what became of a notification: the broker has accepted it,
@@ -86,7 +88,7 @@ pub struct Failure {
 impl Receipt {
     /// A receipt that has no report yet.
     pub(crate) fn new(subject: Subject, stats: Arc<Stats>) -> Self {
-        let state = State { pending: 0, failures: Vec::new(), waker: None };
+        let state = State { pending: 0, failures: Vec::new(), waker: None, waiting: 0 };
         let shared = Shared { subject, stats, state: Mutex::new(state), resolved: Condvar::new() };
         Self { shared: Arc::new(shared) }
     }
@@ -123,17 +125,20 @@ impl Receipt {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.shared.lock();
         while state.pending > 0 {
+            state.waiting += 1;
             state = match deadline {
                 None => self.shared.resolved.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
+                        state.waiting -= 1;
                         return Err(Error::Undelivered(vec![self.shared.still_waiting(timeout)]));
                     }
                     let woken = self.shared.resolved.wait_timeout(state, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            state.waiting -= 1;
         }
         state.outcome()
     }
@@ -219,9 +224,11 @@ impl Shared {
         state.failures.extend(failure);
         state.pending -= 1;
         if state.pending == 0 {
-            let waker = state.waker.take();
+            let (waker, waiting) = (state.waker.take(), state.waiting > 0);
             drop(state);
-            self.resolved.notify_all();
+            if waiting {
+                self.resolved.notify_all();
+            }
             if let Some(waker) = waker {
                 waker.wake();
             }

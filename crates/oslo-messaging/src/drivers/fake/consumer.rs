@@ -39,7 +39,7 @@ impl FakeSubscription {
 
     pub(super) fn take(&self, incoming: Incoming) {
         self.stats.received.add(1);
-        self.lanes.push(incoming);
+        self.lanes.push([incoming]);
     }
 }
 

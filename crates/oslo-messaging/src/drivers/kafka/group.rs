@@ -410,11 +410,11 @@ impl GroupThread {
     }
 
     fn dispatch(&self, slot: Slot, period: Period, records: Vec<(i64, Incoming)>) {
-        for (offset, mut record) in records {
+        self.shared.lanes.push(records.into_iter().map(|(offset, mut record)| {
             let lane = self.shared.lane(slot, offset, record.key.as_deref());
             record.token = Token { lane, slot, period };
-            self.shared.lanes.push(record);
-        }
+            record
+        }));
     }
 
     fn pause(&self, slot: Slot) {

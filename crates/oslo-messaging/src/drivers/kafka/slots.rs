@@ -2,24 +2,26 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{ledger::Slot, start::TopicPartition};
+use super::ledger::Slot;
 
 /// Numbers topic partitions.
 #[derive(Default)]
 pub(super) struct Slots {
-    numbers: HashMap<TopicPartition, Slot>,
+    /// By topic, then by partition: looked up for each record, without making a key of both.
+    numbers: HashMap<Arc<str>, HashMap<i32, Slot>>,
     names: Vec<(Arc<str>, i32)>,
 }
 
 impl Slots {
     pub(super) fn number(&mut self, topic: &str, partition: i32) -> Slot {
-        let key = (topic.to_owned(), partition);
-        if let Some(slot) = self.numbers.get(&key) {
+        if let Some(slot) = self.numbers.get(topic).and_then(|slots| slots.get(&partition)) {
             return *slot;
         }
         let slot = Slot::try_from(self.names.len()).unwrap_or(Slot::MAX);
-        self.names.push((Arc::from(topic), partition));
-        self.numbers.insert(key, slot);
+        let known = self.numbers.get_key_value(topic).map(|(name, _)| Arc::clone(name));
+        let name = known.unwrap_or_else(|| Arc::from(topic));
+        self.names.push((Arc::clone(&name), partition));
+        self.numbers.entry(name).or_default().insert(partition, slot);
         slot
     }
 
