@@ -3,6 +3,8 @@
 #   make test      everything that must hold: format, lints, docs, tests on real brokers
 #   make check     the development loop: format, lints, docs, unit tests
 #   make nightly   what is slow: every feature alone, the vendored build
+#   make bench     this library, raw librdkafka and the Python library side by side (7 minutes)
+#   make bench-short  the same in 2 minutes; fails where a ratio is worse than half its goal
 #   make docs      renews docs/options.md from the table of options
 
 SHELL := bash
@@ -38,3 +40,9 @@ deps-build:
 deps-test:
 	@tools/install-deps.sh test
 	@tools/own-target.sh
+
+# Beside raw librdkafka and the Python library on the same broker; the figures go to BENCH_JSON.
+.PHONY: bench bench-short
+bench bench-short: deps-test
+	cargo build --quiet --locked --release -p bench
+	BENCH_JSON=$(cache)/$@.json $(CARGO_TARGET_DIR)/release/bench $(if $(findstring short,$@),short,full)

@@ -1,0 +1,183 @@
+//! `make bench`: raw librdkafka, the Python library and this one, side by side on one real broker.
+//!
+//! | file | has |
+//! |---|---|
+//! | `main` | starts the broker, runs the rounds in turn, prints the table |
+//! | `measure` | what one program measured, and what is made of several |
+//! | `goals` | which ratio is compared with which goal |
+//! | `work` | what every Rust program does: the corpus, its clock, its memory |
+//! | `raw` | a program on librdkafka alone, with ready-made bytes |
+//! | `ours` | the same on this library |
+//! | `reference.py` | the same on Python's oslo.messaging |
+//!
+//! Each measurement is a process of its own, so that CPU and memory are its own. The programs
+//! take turns within a round: what the machine does meanwhile hits all of them.
+
+mod goals;
+mod measure;
+mod ours;
+mod raw;
+mod work;
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Instant,
+};
+
+use kafka_testkit::{Kafka, Layout, unique};
+use rustix::process::{Pid, Signal, kill_process};
+
+use goals::GOALS;
+use measure::{Measured, Rounds};
+use work::{Job, LIMIT, What};
+
+/// How much is done.
+struct Size {
+    rounds: usize,
+    pipelined: usize,
+    one_by_one: usize,
+    listened: usize,
+    slow_ticks: usize,
+    fast_ticks: usize,
+}
+
+const FULL: Size = Size {
+    rounds: 5,
+    pipelined: 40_000,
+    one_by_one: 2_000,
+    listened: 60_000,
+    slow_ticks: 100,
+    fast_ticks: 4_000,
+};
+
+const SHORT: Size = Size {
+    rounds: 3,
+    pipelined: 10_000,
+    one_by_one: 400,
+    listened: 12_000,
+    slow_ticks: 0,
+    fast_ticks: 1_000,
+};
+
+/// Programs, in the order of their turns.
+const RAW: &str = "raw";
+const OURS: &str = "ours";
+const REFERENCE: &str = "reference";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["job", program, json] => {
+            let job: Job = serde_json::from_str(json).expect("the bench writes its own jobs");
+            let measured = if program == RAW { raw::run(&job) } else { ours::run(&job) };
+            println!("{}", serde_json::to_string(&measured).expect("numbers have a JSON form"));
+            ExitCode::SUCCESS
+        }
+        ["full"] => bench(&FULL, 1.0),
+        // A short run is noisy: it only catches what went badly wrong.
+        ["short"] => bench(&SHORT, 2.0),
+        _ => {
+            eprintln!("usage: bench full|short");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn bench(size: &Size, tolerance: f64) -> ExitCode {
+    let begun = Instant::now();
+    let kafka = Kafka::with(Layout::Single, &[]);
+    let python = reference_python();
+    let run = |program: &str, what: What, count: usize, topic: &str| -> Measured {
+        let job = Job {
+            url: kafka.transport_url(),
+            bootstrap: kafka.bootstrap().to_owned(),
+            what,
+            count,
+            topic: topic.to_owned(),
+            group: unique("bench"),
+        };
+        job_process(&python, program, &job)
+    };
+    let mut rounds = Rounds::default();
+    for round in 0..=size.rounds {
+        eprintln!("round {round} of {} ({:.0} s)", size.rounds, begun.elapsed().as_secs_f64());
+        let backlog = unique("backlog");
+        run(RAW, What::Pipelined, size.listened, &backlog);
+        let steps = [
+            (What::Pipelined, size.pipelined, None, true),
+            (What::OneByOne, size.one_by_one, None, false),
+            (What::Listen, size.listened, Some(&backlog), true),
+            (What::EndToEnd { per_second: 20 }, size.slow_ticks, None, true),
+            (What::EndToEnd { per_second: 1_000 }, size.fast_ticks, None, true),
+        ];
+        for (what, count, topic, with_reference) in steps {
+            if count == 0 {
+                continue;
+            }
+            for program in [RAW, OURS, REFERENCE] {
+                if program == REFERENCE && !with_reference {
+                    continue;
+                }
+                let own = unique("bench");
+                let measured = run(program, what, count, topic.unwrap_or(&own));
+                // The first round warms up the broker.
+                if round > 0 {
+                    rounds.add(what, program, measured);
+                }
+            }
+        }
+    }
+    let table = rounds.table(GOALS, tolerance);
+    println!("{}", table.text);
+    println!("{} rounds, {:.0} s", size.rounds, begun.elapsed().as_secs_f64());
+    if let Some(path) = env::var_os("BENCH_JSON") {
+        fs::write(&path, &table.json).expect("BENCH_JSON names a file that can be written");
+        println!("figures: {}", Path::new(&path).display());
+    }
+    if table.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Runs one program on one job; what it measured is its last line.
+fn job_process(python: &str, program: &str, job: &Job) -> Measured {
+    let json = serde_json::to_string(job).expect("a job has a JSON form");
+    let mut command = if program == REFERENCE {
+        let mut command = Command::new(python);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/reference.py"));
+        command
+    } else {
+        let mut command = Command::new(env::current_exe().expect("this program has a path"));
+        command.args(["job", program]);
+        command
+    };
+    let child = command.arg(&json).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let child = child.expect("a program of the bench starts");
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let (ended, end) = mpsc::channel::<()>();
+    let guard = thread::spawn(move || {
+        if end.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            // It has ended meanwhile, or it never will.
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        }
+    });
+    let output = child.wait_with_output().expect("a program of the bench ends");
+    drop(ended);
+    guard.join().expect("the guard does not panic");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.lines().last().unwrap_or_default();
+    match serde_json::from_str(last) {
+        Ok(measured) if output.status.success() => measured,
+        _ => panic!("{program} {json}: {}: {text}", output.status),
+    }
+}
+
+fn reference_python() -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop/venv.sh");
+    let made = Command::new(script).stderr(Stdio::inherit()).output().expect("venv.sh runs");
+    assert!(made.status.success(), "the reference could not be installed");
+    String::from_utf8_lossy(&made.stdout).trim().to_owned()
+}
