@@ -4,6 +4,7 @@ mod dispatcher;
 mod endpoint;
 mod filter;
 mod listener;
+mod mask;
 mod notifier;
 mod pattern;
 mod sink;

@@ -8,7 +8,8 @@ use std::{
 use crate::{
     Error,
     driver::{Outgoing, Retry},
-    message::{Notification, Priority},
+    message::{Context, Notification, Priority},
+    notify::mask::mask_json,
     receipt::Receipt,
     target::Target,
     transport::Transport,
@@ -70,14 +71,14 @@ impl Sink for Messaging {
     }
 }
 
-/// `log`: one line of JSON at the level of the priority.
+/// `log`: one line of JSON at the level of the priority, with passwords masked and without the
+/// context, as the reference's. That one drops audit and sample, for which Python has no level.
 #[derive(Debug)]
 struct Log;
 
 impl Sink for Log {
     fn send(&self, notification: &Notification, _: Retry, _: &Receipt) {
-        let line = wire::encode_bare(notification, wire::ContextStyle::Nested);
-        let line = String::from_utf8_lossy(&line);
+        let line = log_line(notification);
         let event_type = &notification.event_type;
         match notification.priority {
             Priority::Debug => {
@@ -94,6 +95,13 @@ impl Sink for Log {
             }
         }
     }
+}
+
+fn log_line(notification: &Notification) -> String {
+    // An empty context leaves no trace in this style.
+    let bare = Notification { context: Context::empty(), ..notification.clone() };
+    let line = wire::encode_bare(&bare, wire::ContextStyle::Flattened);
+    mask_json(&String::from_utf8_lossy(&line)).into_owned()
 }
 
 /// `noop`: nowhere.
@@ -120,4 +128,27 @@ impl Sink for Test {
 #[must_use]
 pub fn recorded_notifications() -> Vec<Notification> {
     std::mem::take(&mut *RECORDED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log_line;
+    use crate::message::{Context, Notification, Payload, Priority};
+
+    #[test]
+    fn the_log_line_has_the_references_keys_and_no_password() {
+        let context = Context::from_json(r#"{"auth_token": "gAAA"}"#).unwrap();
+        let payload = Payload::from_json(r#"{"admin_pass": "s3cret", "n": NaN}"#).unwrap();
+        let mut sent = Notification::new("p", "e", Priority::Warn, payload, context);
+        sent.message_id = "m-1".to_owned();
+        sent.timestamp = "2026-11-22 07:00:00".to_owned();
+        assert_eq!(
+            log_line(&sent),
+            concat!(
+                r#"{"message_id": "m-1", "publisher_id": "p", "event_type": "e", "#,
+                r#""priority": "WARN", "payload": {"admin_pass": "***", "n": NaN}, "#,
+                r#""timestamp": "2026-11-22 07:00:00"}"#
+            )
+        );
+    }
 }
