@@ -7,6 +7,7 @@ mod listener;
 mod mask;
 mod notifier;
 mod pattern;
+mod routing;
 mod sink;
 
 pub use endpoint::{BatchEndpoint, Endpoint, EndpointError, endpoint_fn};

@@ -156,8 +156,10 @@ impl NotifierBuilder {
         self
     }
 
-    /// Adds a sink: `messaging`, `messagingv2`, `log`, `noop` or `test`. Default: the option
-    /// `driver`, whose own default is none at all: notifications go nowhere, as in oslo.messaging.
+    /// Adds a sink: `messaging`, `messagingv2`, `log`, `noop`, `test` or `routing`. Default: the
+    /// option `driver`, whose own default is none at all: notifications go nowhere, as in
+    /// oslo.messaging. `routing` needs the option `routing_config`: the file that says which of the
+    /// others a notification goes to, read once, by [`build`](Self::build).
     pub fn driver(mut self, driver: impl Into<String>) -> Self {
         self.drivers.get_or_insert_default().push(driver.into());
         self
@@ -186,7 +188,8 @@ impl NotifierBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a sink's name, [`Error::InvalidOption`] for the configuration.
+    /// [`Error::InvalidSetting`] for a sink's name, [`Error::InvalidOption`] for the configuration,
+    /// [`Error::File`] and [`Error::InvalidConfig`] for the routing file.
     pub fn build(self) -> Result<Notifier, Error> {
         let options = self.transport.notification_options()?;
         let drivers = self.drivers.unwrap_or_else(|| options.list("driver").to_vec());
@@ -198,7 +201,7 @@ impl NotifierBuilder {
             .iter()
             // A blank `driver =` in a file is no sink.
             .filter(|name| !name.is_empty())
-            .map(|name| sink(name, &self.transport, &topics))
+            .map(|name| sink(name, &self.transport, &topics, &options))
             .collect::<Result<Vec<_>, _>>()?;
         if sinks.is_empty() {
             tracing::info!(

@@ -2,14 +2,16 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
     Error,
+    config::Options,
     driver::{Outgoing, Retry},
     message::{Context, Notification, Priority},
-    notify::mask::mask_json,
+    notify::{mask::mask_json, routing::Routing},
     receipt::Receipt,
     target::Target,
     transport::Transport,
@@ -17,7 +19,9 @@ use crate::{
 };
 
 /// The names that `driver` may have.
-const NAMES: &[&str] = &["messaging", "messagingv2", "log", "noop", "test"];
+const NAMES: [&str; 6] = ["messaging", "messagingv2", "log", "noop", "test", "routing"];
+/// The names that a routing file may have: not its own.
+pub(super) const ROUTED: [&str; 5] = ["messaging", "messagingv2", "log", "noop", "test"];
 
 /// One place that notifications go to.
 pub(super) trait Sink: fmt::Debug + Send + Sync {
@@ -30,6 +34,7 @@ pub(super) fn sink(
     name: &str,
     transport: &Transport,
     topics: &[Arc<Target>],
+    options: &Options,
 ) -> Result<Box<dyn Sink>, Error> {
     match name {
         // Both write the same record: drivers that envelope do so for either version.
@@ -39,11 +44,31 @@ pub(super) fn sink(
         "log" => Ok(Box::new(Log)),
         "noop" => Ok(Box::new(Noop)),
         "test" => Ok(Box::new(Test)),
+        "routing" => {
+            let path = routing_file(options)?;
+            let make = |name: &str| sink(name, transport, topics, options);
+            Ok(Box::new(Routing::read(path, &ROUTED, make)?))
+        }
         other => Err(Error::InvalidSetting {
             name: "driver",
             reason: format!("no sink is called \"{other}\"; valid are {}", NAMES.join(", ")),
         }),
     }
+}
+
+fn routing_file(options: &Options) -> Result<&Path, Error> {
+    let name = "routing_config";
+    let path = options.str(name);
+    if path.is_empty() {
+        return Err(Error::InvalidOption {
+            group: options.group(),
+            name: name.to_owned(),
+            value: String::new(),
+            origin: options.origin(name).to_string(),
+            expected: "the path of a YAML file, for the driver routing".to_owned(),
+        });
+    }
+    Ok(Path::new(path))
 }
 
 /// `messaging` and `messagingv2`: the transport's broker.
