@@ -44,7 +44,7 @@
 //! | to | see |
 //! |---|---|
 //! | open a broker | [`Transport`], [`TransportUrl`], [`config`] |
-//! | send | [`Notifier`], [`Receipt`] |
+//! | send | [`Notifier`], [`Receipt`], [`Serializer`] |
 //! | listen | [`Listener`], [`Endpoint`], [`BatchEndpoint`], [`NotificationFilter`] |
 //! | read what came | [`Notification`], [`Payload`], [`Context`], [`wire`] |
 //! | write a driver | [`driver`] |
@@ -83,8 +83,9 @@ pub mod kafka {
 pub use error::{Cause, Error, Outcome, Undelivered};
 pub use message::{Context, Notification, Payload, Priority};
 pub use notify::{
-    BatchEndpoint, Endpoint, EndpointError, Listener, ListenerBuilder, NotificationFilter,
-    NotificationFilterBuilder, Notifier, NotifierBuilder, endpoint_fn, recorded_notifications,
+    BatchEndpoint, Endpoint, EndpointError, Listener, ListenerBuilder, NoOpSerializer,
+    NotificationFilter, NotificationFilterBuilder, Notifier, NotifierBuilder, Serializer,
+    SerializerError, endpoint_fn, recorded_notifications,
 };
 pub use receipt::Receipt;
 pub use secret::Secret;

@@ -8,10 +8,12 @@ mod mask;
 mod notifier;
 mod pattern;
 mod routing;
+mod serializer;
 mod sink;
 
 pub use endpoint::{BatchEndpoint, Endpoint, EndpointError, endpoint_fn};
 pub use filter::{NotificationFilter, NotificationFilterBuilder};
 pub use listener::{Listener, ListenerBuilder};
 pub use notifier::{Notifier, NotifierBuilder};
+pub use serializer::{NoOpSerializer, Serializer, SerializerError};
 pub use sink::recorded_notifications;

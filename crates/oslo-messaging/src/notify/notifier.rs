@@ -1,13 +1,17 @@
 //! Sending: a notifier makes notifications and gives each to its sinks.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     Error,
     driver::Retry,
+    error::{Cause, Outcome},
     message::{Context, Notification, Payload, Priority},
-    notify::sink::{Sink, sink},
-    receipt::{Receipt, Subject},
+    notify::{
+        serializer::{Serializer, outward},
+        sink::{Sink, sink},
+    },
+    receipt::{Failure, Receipt, Subject},
     target::Target,
     transport::Transport,
 };
@@ -33,9 +37,10 @@ use crate::{
 ///
 /// Mirrors `oslo_messaging/notify/notifier.py`; there a failed notification is logged and
 /// forgotten, here its receipt says so too.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Notifier {
     sinks: Arc<[Box<dyn Sink>]>,
+    serializer: Option<Arc<dyn Serializer>>,
     transport: Transport,
     publisher_id: Arc<str>,
     retry: Retry,
@@ -50,6 +55,7 @@ impl Notifier {
             drivers: None,
             topics: None,
             retry: None,
+            serializer: None,
         }
     }
 
@@ -87,7 +93,8 @@ impl Notifier {
         self.send(&notification)
     }
 
-    /// Sends a notification as it is, with its own ids and time: for forwarding.
+    /// Sends a notification as it is, with its own ids and time: for forwarding. Only a serializer
+    /// that is set makes another payload and context of its own, as everywhere.
     pub fn send(&self, notification: &Notification) -> Receipt {
         let subject = Subject {
             message_id: notification.message_id.clone(),
@@ -95,6 +102,21 @@ impl Notifier {
             priority: notification.priority,
         };
         let receipt = Receipt::new(subject, Arc::clone(self.transport.shared_stats()));
+        let serialized = match self.serializer.as_deref() {
+            None => None,
+            Some(serializer) => match outward(serializer, notification) {
+                Ok(serialized) => Some(serialized),
+                Err(error) => {
+                    receipt.expect(0).failed(Failure {
+                        outcome: Outcome::NotDelivered,
+                        cause: Cause::Encoding,
+                        detail: format!("the serializer refused it: {error}"),
+                    });
+                    return receipt;
+                }
+            },
+        };
+        let notification = serialized.as_ref().unwrap_or(notification);
         for sink in self.sinks.iter() {
             sink.send(notification, self.retry, &receipt);
         }
@@ -137,9 +159,20 @@ impl Notifier {
     }
 }
 
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier")
+            .field("sinks", &self.sinks)
+            .field("transport", &self.transport)
+            .field("publisher_id", &self.publisher_id)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Collects what a [`Notifier`] is built with; what is not given comes from the transport's
 /// configuration, group `oslo_messaging_notifications`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct NotifierBuilder {
     transport: Transport,
@@ -147,6 +180,7 @@ pub struct NotifierBuilder {
     drivers: Option<Vec<String>>,
     topics: Option<Vec<Target>>,
     retry: Option<i64>,
+    serializer: Option<Arc<dyn Serializer>>,
 }
 
 impl NotifierBuilder {
@@ -184,6 +218,12 @@ impl NotifierBuilder {
         self
     }
 
+    /// What payloads and contexts go through before they are sent. Default: nothing.
+    pub fn serializer(mut self, serializer: impl Serializer) -> Self {
+        self.serializer = Some(Arc::new(serializer));
+        self
+    }
+
     /// Builds the notifier. No broker is asked.
     ///
     /// # Errors
@@ -210,9 +250,22 @@ impl NotifierBuilder {
         }
         Ok(Notifier {
             sinks: sinks.into(),
+            serializer: self.serializer,
             publisher_id: self.publisher_id.unwrap_or_default().into(),
             retry: Retry::from(self.retry.unwrap_or_else(|| options.int("retry"))),
             transport: self.transport,
         })
+    }
+}
+
+impl fmt::Debug for NotifierBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifierBuilder")
+            .field("transport", &self.transport)
+            .field("publisher_id", &self.publisher_id)
+            .field("drivers", &self.drivers)
+            .field("topics", &self.topics)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
     }
 }
