@@ -58,6 +58,7 @@
 //! | `ssl`, `zstd` (default) | TLS and SASL/SCRAM, and zstd compression, of librdkafka |
 //! | `ssl-vendored` | OpenSSL built from source and linked in |
 //! | `fake` (default) | the driver of `fake:`, in memory |
+//! | `log-handler` | `NotificationLayer`: log events of `tracing` become notifications |
 
 pub mod config;
 pub mod driver;
@@ -82,6 +83,8 @@ pub mod kafka {
 
 pub use error::{Cause, Error, Outcome, Undelivered};
 pub use message::{Context, Notification, Payload, Priority};
+#[cfg(feature = "log-handler")]
+pub use notify::NotificationLayer;
 pub use notify::{
     BatchEndpoint, Endpoint, EndpointError, Listener, ListenerBuilder, NoOpSerializer,
     NotificationFilter, NotificationFilterBuilder, Notifier, NotifierBuilder, Serializer,

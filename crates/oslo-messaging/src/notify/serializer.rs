@@ -112,7 +112,8 @@ pub(super) fn inward(
     Ok(received)
 }
 
-#[cfg(all(test, feature = "fake"))]
+#[cfg(test)]
+#[cfg(feature = "fake")]
 mod tests {
     use std::{sync::mpsc, time::Duration};
 
@@ -190,14 +191,20 @@ mod tests {
     fn what_a_serializer_makes_travels_and_is_turned_back() {
         let transport = Transport::for_notifications("fake:").unwrap();
         let (raw_listener, raw) = listen(&transport, None);
-        notifier(&transport, Wrap).info(&context(), "e", Payload::from(serde_json::json!("x"))).wait(LIMIT).unwrap();
+        notifier(&transport, Wrap)
+            .info(&context(), "e", Payload::from(serde_json::json!("x")))
+            .wait(LIMIT)
+            .unwrap();
         let travelled = raw.recv_timeout(LIMIT).unwrap();
         assert_eq!(travelled.payload.as_json(), r#"{"ann": "x"}"#);
         assert_eq!(travelled.context.as_json(), r#"{"u": "ann"}"#);
         raw_listener.close(LIMIT).unwrap();
 
         let (listener, received) = listen(&transport, Some(Wrap));
-        notifier(&transport, Wrap).info(&context(), "e", Payload::from(serde_json::json!("x"))).wait(LIMIT).unwrap();
+        notifier(&transport, Wrap)
+            .info(&context(), "e", Payload::from(serde_json::json!("x")))
+            .wait(LIMIT)
+            .unwrap();
         let got = received.recv_timeout(LIMIT).unwrap();
         assert_eq!(got.payload.as_json(), "\"x\"");
         assert_eq!(got.context, context());
