@@ -41,6 +41,8 @@ stage features tools/features.sh
 # Always the whole workspace: another choice of packages would be built with other features.
 rust_tests unit --workspace --lib --bins
 rust_tests doc-examples --workspace --doc
+# Without librdkafka: the one feature that the workspace does not turn on.
+rust_tests log-handler -p oslo-messaging --no-default-features --features fake,log-handler --lib -- log_handler
 rust_tests golden --workspace --test golden
 rust_tests test-kit --workspace --test testkit
 rust_tests kafka --workspace --test kafka -- --skip interop::

@@ -44,7 +44,7 @@
 //! | to | see |
 //! |---|---|
 //! | open a broker | [`Transport`], [`TransportUrl`], [`config`] |
-//! | send | [`Notifier`], [`Receipt`] |
+//! | send | [`Notifier`], [`Receipt`], [`Serializer`] |
 //! | listen | [`Listener`], [`Endpoint`], [`BatchEndpoint`], [`NotificationFilter`] |
 //! | read what came | [`Notification`], [`Payload`], [`Context`], [`wire`] |
 //! | write a driver | [`driver`] |
@@ -58,6 +58,7 @@
 //! | `ssl`, `zstd` (default) | TLS and SASL/SCRAM, and zstd compression, of librdkafka |
 //! | `ssl-vendored` | OpenSSL built from source and linked in |
 //! | `fake` (default) | the driver of `fake:`, in memory |
+//! | `log-handler` | `NotificationLayer`: log events of `tracing` become notifications |
 
 pub mod config;
 pub mod driver;
@@ -83,9 +84,12 @@ pub mod kafka {
 
 pub use error::{Cause, Error, Outcome, Undelivered};
 pub use message::{Context, Notification, Payload, Priority};
+#[cfg(feature = "log-handler")]
+pub use notify::NotificationLayer;
 pub use notify::{
-    BatchEndpoint, Endpoint, EndpointError, Listener, ListenerBuilder, NotificationFilter,
-    NotificationFilterBuilder, Notifier, NotifierBuilder, endpoint_fn, recorded_notifications,
+    BatchEndpoint, Endpoint, EndpointError, Listener, ListenerBuilder, NoOpSerializer,
+    NotificationFilter, NotificationFilterBuilder, Notifier, NotifierBuilder, Serializer,
+    SerializerError, endpoint_fn, recorded_notifications,
 };
 pub use receipt::Receipt;
 pub use secret::Secret;

@@ -45,7 +45,7 @@ pub struct Stats {
     pub dispatched: Counter,
     /// Records that no filter or priority of any endpoint wanted.
     pub filtered: Counter,
-    /// Records that are no notification: logged and skipped.
+    /// Records that are no notification, or that a serializer refused: logged and skipped.
     pub undecodable: Counter,
     /// Records whose endpoint returned an error or panicked.
     pub endpoint_failures: Counter,

@@ -126,7 +126,7 @@ pub(crate) struct SendArgs {
     /// Where it goes: messagingv2 and messaging to the broker, log to stderr, noop and test
     /// nowhere; may be repeated
     #[arg(long = "driver", value_name = "DRIVER", default_value = "messagingv2")]
-    #[arg(value_parser = ["messagingv2", "messaging", "log", "noop", "test"])]
+    #[arg(value_parser = ["messagingv2", "messaging", "log", "noop", "routing", "test"])]
     pub(crate) drivers: Vec<String>,
 
     /// Send the payload's text as a JSON string, as oslo-messaging-send-notification does

@@ -20,6 +20,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "log-handler")]
+pub(crate) use self::options::program_name;
 pub use self::{
     ini::{Entry, Ini},
     markdown::markdown,

@@ -214,7 +214,7 @@ fn resolve(
 }
 
 /// The file name of the running program, such as `nova-compute`.
-fn program_name() -> String {
+pub(crate) fn program_name() -> String {
     let program = env::args_os().next().unwrap_or_default();
     match Path::new(&program).file_name().map(|name| name.to_string_lossy()) {
         Some(name) => Cow::into_owned(name),

@@ -78,6 +78,14 @@ pub(super) const TABLE: &[Opt] = &[
         "Further attempts for a notification that the broker certainly does not have. 0 is one \
          attempt, -1 is as many as the delivery timeout leaves room for.",
     ),
+    Opt::new(
+        NOTIFICATIONS,
+        "routing_config",
+        TEXT,
+        "",
+        "YAML file of the driver routing: which of the other drivers a notification goes to, by \
+         event type and priority. Read once, when the notifier is made. Empty means none.",
+    ),
     // The Kafka driver: the reference's options.
     Opt::new(
         KAFKA,

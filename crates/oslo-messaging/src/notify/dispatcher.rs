@@ -11,6 +11,7 @@ use crate::{
     notify::{
         endpoint::{BatchEndpoint, Endpoint, EndpointError},
         filter::NotificationFilter,
+        serializer::{Serializer, inward},
     },
     stats::Stats,
     wire,
@@ -25,12 +26,17 @@ pub(super) enum Endpoints {
 /// Hands records to the endpoints that want them.
 pub(super) struct Dispatcher {
     endpoints: Endpoints,
+    serializer: Option<Arc<dyn Serializer>>,
     stats: Arc<Stats>,
 }
 
 impl Dispatcher {
-    pub(super) fn new(endpoints: Endpoints, stats: Arc<Stats>) -> Self {
-        Self { endpoints, stats }
+    pub(super) fn new(
+        endpoints: Endpoints,
+        serializer: Option<Arc<dyn Serializer>>,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self { endpoints, serializer, stats }
     }
 
     /// Handles what a worker took at once. Returns when every endpoint has.
@@ -77,19 +83,30 @@ impl Dispatcher {
     fn decode(&self, record: &Incoming) -> Option<Notification> {
         let body = record.body.as_ref();
         let decoded = body.ok_or(wire::DecodeError::Empty).and_then(|body| wire::decode(body));
-        match decoded {
+        let notification = decoded.map_err(|error| format!("that is no notification: {error}"));
+        match notification.and_then(|notification| self.deserialize(notification)) {
             Ok(notification) => Some(notification),
-            Err(error) => {
+            Err(reason) => {
                 self.stats.undecodable.add(1);
                 tracing::error!(
                     topic = %record.origin.topic,
                     partition = record.origin.partition,
                     offset = record.origin.offset,
-                    "skipped a record that is no notification: {error}"
+                    "skipped a record {reason}"
                 );
                 None
             }
         }
+    }
+
+    fn deserialize(&self, notification: Notification) -> Result<Notification, String> {
+        let Some(serializer) = self.serializer.as_deref() else { return Ok(notification) };
+        let reason = match catch_unwind(AssertUnwindSafe(|| inward(serializer, notification))) {
+            Ok(Ok(notification)) => return Ok(notification),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("panic: {}", panic_text(&*panic)),
+        };
+        Err(format!("that the serializer refused: {reason}"))
     }
 
     fn call(

@@ -14,6 +14,7 @@ use crate::{
     notify::{
         dispatcher::{Dispatcher, Endpoints},
         endpoint::{BatchEndpoint, Endpoint},
+        serializer::Serializer,
     },
     target::Target,
     transport::Transport,
@@ -75,6 +76,7 @@ impl Listener {
             batch_size: BATCH_SIZE,
             batch_timeout: BATCH_TIMEOUT,
             max_workers: None,
+            serializer: None,
         }
     }
 
@@ -139,6 +141,7 @@ pub struct ListenerBuilder {
     batch_size: usize,
     batch_timeout: Duration,
     max_workers: Option<usize>,
+    serializer: Option<Arc<dyn Serializer>>,
 }
 
 impl ListenerBuilder {
@@ -183,6 +186,13 @@ impl ListenerBuilder {
     /// started at first, more as there is work for them.
     pub fn max_workers(mut self, max_workers: usize) -> Self {
         self.max_workers = Some(max_workers);
+        self
+    }
+
+    /// What contexts and payloads go through before filters and endpoints see them. Default:
+    /// nothing.
+    pub fn serializer(mut self, serializer: impl Serializer) -> Self {
+        self.serializer = Some(Arc::new(serializer));
         self
     }
 
@@ -242,7 +252,11 @@ impl ListenerBuilder {
         })?;
         let workers = Arc::new(Workers {
             subscription: Arc::clone(&subscription),
-            dispatcher: Dispatcher::new(endpoints, Arc::clone(self.transport.shared_stats())),
+            dispatcher: Dispatcher::new(
+                endpoints,
+                self.serializer,
+                Arc::clone(self.transport.shared_stats()),
+            ),
             want,
             max: max_workers.max(1),
             threads: Mutex::new(Vec::new()),

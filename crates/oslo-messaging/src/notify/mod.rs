@@ -4,12 +4,20 @@ mod dispatcher;
 mod endpoint;
 mod filter;
 mod listener;
+#[cfg(feature = "log-handler")]
+mod log_handler;
+mod mask;
 mod notifier;
 mod pattern;
+mod routing;
+mod serializer;
 mod sink;
 
 pub use endpoint::{BatchEndpoint, Endpoint, EndpointError, endpoint_fn};
 pub use filter::{NotificationFilter, NotificationFilterBuilder};
 pub use listener::{Listener, ListenerBuilder};
+#[cfg(feature = "log-handler")]
+pub use log_handler::NotificationLayer;
 pub use notifier::{Notifier, NotifierBuilder};
+pub use serializer::{NoOpSerializer, Serializer, SerializerError};
 pub use sink::recorded_notifications;

@@ -1,13 +1,17 @@
 //! Sending: a notifier makes notifications and gives each to its sinks.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     Error,
     driver::Retry,
+    error::{Cause, Outcome},
     message::{Context, Notification, Payload, Priority},
-    notify::sink::{Sink, sink},
-    receipt::{Receipt, Subject},
+    notify::{
+        serializer::{Serializer, outward},
+        sink::{Sink, sink},
+    },
+    receipt::{Failure, Receipt, Subject},
     target::Target,
     transport::Transport,
 };
@@ -33,9 +37,10 @@ use crate::{
 ///
 /// Mirrors `oslo_messaging/notify/notifier.py`; there a failed notification is logged and
 /// forgotten, here its receipt says so too.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Notifier {
     sinks: Arc<[Box<dyn Sink>]>,
+    serializer: Option<Arc<dyn Serializer>>,
     transport: Transport,
     publisher_id: Arc<str>,
     retry: Retry,
@@ -50,6 +55,7 @@ impl Notifier {
             drivers: None,
             topics: None,
             retry: None,
+            serializer: None,
         }
     }
 
@@ -87,7 +93,8 @@ impl Notifier {
         self.send(&notification)
     }
 
-    /// Sends a notification as it is, with its own ids and time: for forwarding.
+    /// Sends a notification as it is, with its own ids and time: for forwarding. Only a serializer
+    /// that is set makes another payload and context of its own, as everywhere.
     pub fn send(&self, notification: &Notification) -> Receipt {
         let subject = Subject {
             message_id: notification.message_id.clone(),
@@ -95,6 +102,21 @@ impl Notifier {
             priority: notification.priority,
         };
         let receipt = Receipt::new(subject, Arc::clone(self.transport.shared_stats()));
+        let serialized = match self.serializer.as_deref() {
+            None => None,
+            Some(serializer) => match outward(serializer, notification) {
+                Ok(serialized) => Some(serialized),
+                Err(error) => {
+                    receipt.expect(0).failed(Failure {
+                        outcome: Outcome::NotDelivered,
+                        cause: Cause::Encoding,
+                        detail: format!("the serializer refused it: {error}"),
+                    });
+                    return receipt;
+                }
+            },
+        };
+        let notification = serialized.as_ref().unwrap_or(notification);
         for sink in self.sinks.iter() {
             sink.send(notification, self.retry, &receipt);
         }
@@ -137,9 +159,20 @@ impl Notifier {
     }
 }
 
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier")
+            .field("sinks", &self.sinks)
+            .field("transport", &self.transport)
+            .field("publisher_id", &self.publisher_id)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Collects what a [`Notifier`] is built with; what is not given comes from the transport's
 /// configuration, group `oslo_messaging_notifications`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct NotifierBuilder {
     transport: Transport,
@@ -147,6 +180,7 @@ pub struct NotifierBuilder {
     drivers: Option<Vec<String>>,
     topics: Option<Vec<Target>>,
     retry: Option<i64>,
+    serializer: Option<Arc<dyn Serializer>>,
 }
 
 impl NotifierBuilder {
@@ -156,8 +190,10 @@ impl NotifierBuilder {
         self
     }
 
-    /// Adds a sink: `messaging`, `messagingv2`, `log`, `noop` or `test`. Default: the option
-    /// `driver`, whose own default is none at all: notifications go nowhere, as in oslo.messaging.
+    /// Adds a sink: `messaging`, `messagingv2`, `log`, `noop`, `test` or `routing`. Default: the
+    /// option `driver`, whose own default is none at all: notifications go nowhere, as in
+    /// oslo.messaging. `routing` needs the option `routing_config`: the file that says which of the
+    /// others a notification goes to, read once, by [`build`](Self::build).
     pub fn driver(mut self, driver: impl Into<String>) -> Self {
         self.drivers.get_or_insert_default().push(driver.into());
         self
@@ -182,11 +218,18 @@ impl NotifierBuilder {
         self
     }
 
+    /// What payloads and contexts go through before they are sent. Default: nothing.
+    pub fn serializer(mut self, serializer: impl Serializer) -> Self {
+        self.serializer = Some(Arc::new(serializer));
+        self
+    }
+
     /// Builds the notifier. No broker is asked.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a sink's name, [`Error::InvalidOption`] for the configuration.
+    /// [`Error::InvalidSetting`] for a sink's name, [`Error::InvalidOption`] for the configuration,
+    /// [`Error::File`] and [`Error::InvalidConfig`] for the routing file.
     pub fn build(self) -> Result<Notifier, Error> {
         let options = self.transport.notification_options()?;
         let drivers = self.drivers.unwrap_or_else(|| options.list("driver").to_vec());
@@ -198,7 +241,7 @@ impl NotifierBuilder {
             .iter()
             // A blank `driver =` in a file is no sink.
             .filter(|name| !name.is_empty())
-            .map(|name| sink(name, &self.transport, &topics))
+            .map(|name| sink(name, &self.transport, &topics, &options))
             .collect::<Result<Vec<_>, _>>()?;
         if sinks.is_empty() {
             tracing::info!(
@@ -207,9 +250,22 @@ impl NotifierBuilder {
         }
         Ok(Notifier {
             sinks: sinks.into(),
+            serializer: self.serializer,
             publisher_id: self.publisher_id.unwrap_or_default().into(),
             retry: Retry::from(self.retry.unwrap_or_else(|| options.int("retry"))),
             transport: self.transport,
         })
+    }
+}
+
+impl fmt::Debug for NotifierBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifierBuilder")
+            .field("transport", &self.transport)
+            .field("publisher_id", &self.publisher_id)
+            .field("drivers", &self.drivers)
+            .field("topics", &self.topics)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
     }
 }

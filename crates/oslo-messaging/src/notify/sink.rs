@@ -2,13 +2,16 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
     Error,
+    config::Options,
     driver::{Outgoing, Retry},
-    message::{Notification, Priority},
+    message::{Context, Notification, Priority},
+    notify::{mask::mask_json, routing::Routing},
     receipt::Receipt,
     target::Target,
     transport::Transport,
@@ -16,7 +19,9 @@ use crate::{
 };
 
 /// The names that `driver` may have.
-const NAMES: &[&str] = &["messaging", "messagingv2", "log", "noop", "test"];
+const NAMES: [&str; 6] = ["messaging", "messagingv2", "log", "noop", "test", "routing"];
+/// The names that a routing file may have: not its own.
+pub(super) const ROUTED: [&str; 5] = ["messaging", "messagingv2", "log", "noop", "test"];
 
 /// One place that notifications go to.
 pub(super) trait Sink: fmt::Debug + Send + Sync {
@@ -29,6 +34,7 @@ pub(super) fn sink(
     name: &str,
     transport: &Transport,
     topics: &[Arc<Target>],
+    options: &Options,
 ) -> Result<Box<dyn Sink>, Error> {
     match name {
         // Both write the same record: drivers that envelope do so for either version.
@@ -38,11 +44,31 @@ pub(super) fn sink(
         "log" => Ok(Box::new(Log)),
         "noop" => Ok(Box::new(Noop)),
         "test" => Ok(Box::new(Test)),
+        "routing" => {
+            let path = routing_file(options)?;
+            let make = |name: &str| sink(name, transport, topics, options);
+            Ok(Box::new(Routing::read(path, &ROUTED, make)?))
+        }
         other => Err(Error::InvalidSetting {
             name: "driver",
             reason: format!("no sink is called \"{other}\"; valid are {}", NAMES.join(", ")),
         }),
     }
+}
+
+fn routing_file(options: &Options) -> Result<&Path, Error> {
+    let name = "routing_config";
+    let path = options.str(name);
+    if path.is_empty() {
+        return Err(Error::InvalidOption {
+            group: options.group(),
+            name: name.to_owned(),
+            value: String::new(),
+            origin: options.origin(name).to_string(),
+            expected: "the path of a YAML file, for the driver routing".to_owned(),
+        });
+    }
+    Ok(Path::new(path))
 }
 
 /// `messaging` and `messagingv2`: the transport's broker.
@@ -70,14 +96,14 @@ impl Sink for Messaging {
     }
 }
 
-/// `log`: one line of JSON at the level of the priority.
+/// `log`: one line of JSON at the level of the priority, with passwords masked and without the
+/// context, as the reference's. That one drops audit and sample, for which Python has no level.
 #[derive(Debug)]
 struct Log;
 
 impl Sink for Log {
     fn send(&self, notification: &Notification, _: Retry, _: &Receipt) {
-        let line = wire::encode_bare(notification, wire::ContextStyle::Nested);
-        let line = String::from_utf8_lossy(&line);
+        let line = log_line(notification);
         let event_type = &notification.event_type;
         match notification.priority {
             Priority::Debug => {
@@ -94,6 +120,13 @@ impl Sink for Log {
             }
         }
     }
+}
+
+fn log_line(notification: &Notification) -> String {
+    // An empty context leaves no trace in this style.
+    let bare = Notification { context: Context::empty(), ..notification.clone() };
+    let line = wire::encode_bare(&bare, wire::ContextStyle::Flattened);
+    mask_json(&String::from_utf8_lossy(&line)).into_owned()
 }
 
 /// `noop`: nowhere.
@@ -120,4 +153,27 @@ impl Sink for Test {
 #[must_use]
 pub fn recorded_notifications() -> Vec<Notification> {
     std::mem::take(&mut *RECORDED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log_line;
+    use crate::message::{Context, Notification, Payload, Priority};
+
+    #[test]
+    fn the_log_line_has_the_references_keys_and_no_password() {
+        let context = Context::from_json(r#"{"auth_token": "gAAA"}"#).unwrap();
+        let payload = Payload::from_json(r#"{"admin_pass": "s3cret", "n": NaN}"#).unwrap();
+        let mut sent = Notification::new("p", "e", Priority::Warn, payload, context);
+        sent.message_id = "m-1".to_owned();
+        sent.timestamp = "2026-11-22 07:00:00".to_owned();
+        assert_eq!(
+            log_line(&sent),
+            concat!(
+                r#"{"message_id": "m-1", "publisher_id": "p", "event_type": "e", "#,
+                r#""priority": "WARN", "payload": {"admin_pass": "***", "n": NaN}, "#,
+                r#""timestamp": "2026-11-22 07:00:00"}"#
+            )
+        );
+    }
 }
