@@ -103,14 +103,23 @@ pub struct Capabilities {
     pub rpc: bool,
     /// Named groups of listeners that each get every notification.
     pub pools: bool,
-    /// Records outlive the process.
+    /// Records outlive the process, and other clients see them.
     pub durable: bool,
+    /// Topics of the same name in different exchanges are apart.
+    pub exchanges: bool,
 }
 
 impl Capabilities {
     /// A driver that can do nothing but carry notifications.
     pub(crate) const fn notifications_only(name: &'static str) -> Self {
-        Self { name, context_style: ContextStyle::Nested, rpc: false, pools: true, durable: false }
+        Self {
+            name,
+            context_style: ContextStyle::Nested,
+            rpc: false,
+            pools: true,
+            durable: false,
+            exchanges: false,
+        }
     }
 }
 

@@ -58,8 +58,11 @@
 //! | `ssl`, `zstd` (default) | TLS and SASL/SCRAM, and zstd compression, of librdkafka |
 //! | `ssl-vendored` | OpenSSL built from source and linked in |
 //! | `fake` (default) | the driver of `fake:`, in memory |
+//! | `conformance` | `conformance`: every case that a driver must pass, for its author |
 
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod driver;
 mod drivers;
 mod error;
