@@ -2,7 +2,7 @@
 //!
 //! The cases speak to a broker through the public API, and through [`driver`](crate::driver)
 //! where only bytes will do. What a driver does not claim in its
-//! [`Capabilities`](crate::driver::Capabilities), and what its [`Subject`] does not promise, is
+//! [`Capabilities`], and what its [`Subject`] does not promise, is
 //! skipped by name. An author of a driver needs one line:
 //!
 //! ```
@@ -215,13 +215,11 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Runs every case, some at the same time, and returns when all have ended or exceeded their time.
-#[must_use]
 pub fn run(subject: &Subject) -> Report {
     run_cases(subject, &cases())
 }
 
 /// Runs the given cases; see [`run`].
-#[must_use]
 pub fn run_cases(subject: &Subject, cases: &[Case]) -> Report {
     let begun = Instant::now();
     let verdicts = Arc::new(Mutex::new(Vec::with_capacity(cases.len())));
