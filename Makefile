@@ -13,6 +13,9 @@ export OSLOMSG_CACHE := $(cache)
 # Outside the clone, so that a clean clone is not a cold build.
 export CARGO_TARGET_DIR ?= $(cache)/target
 
+# What the library does not turn on by itself.
+features := --features oslo-messaging/conformance,oslo-messaging/log-handler
+
 .PHONY: demo test check nightly docs deps-build deps-test
 
 demo: deps-build
@@ -23,9 +26,9 @@ test: deps-test
 
 check: deps-build
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-	cargo test --workspace --lib --bins --locked --quiet
+	cargo clippy --workspace --all-targets $(features) --locked --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(features) --locked --quiet
+	cargo test --workspace --lib --bins $(features) --locked --quiet
 
 nightly: deps-test
 	tools/nightly.sh

@@ -31,21 +31,23 @@ stage() {
 rust_tests() {
   local name=$1
   shift
-  stage "$name" cargo test --locked --quiet "$@"
+  stage "$name" cargo test --locked --quiet "${features[@]}" "$@"
 }
 
+# What the library does not turn on by itself.
+features=(--features oslo-messaging/conformance,oslo-messaging/log-handler)
+
 stage format cargo fmt --all --check
-stage clippy cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
-stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+stage clippy cargo clippy --workspace --all-targets "${features[@]}" --locked --quiet -- -D warnings
+stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps "${features[@]}" --locked --quiet
 stage features tools/features.sh
 # Always the whole workspace: another choice of packages would be built with other features.
 rust_tests unit --workspace --lib --bins
 rust_tests doc-examples --workspace --doc
-# Without librdkafka: the one feature that the workspace does not turn on.
-rust_tests log-handler -p oslo-messaging --no-default-features --features fake,log-handler --lib -- log_handler
 rust_tests golden --workspace --test golden
 rust_tests test-kit --workspace --test testkit
 rust_tests kafka --workspace --test kafka -- --skip interop::
+rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test real_kafka
 

@@ -65,9 +65,6 @@ pub trait Subscription: fmt::Debug + Send + Sync {
     /// it, before it receives again.
     fn settle(&self, token: Token, took: Duration);
 
-    /// Whether another worker would find a record at once.
-    fn has_ready(&self) -> bool;
-
     /// Blocks until records can arrive: partitions are assigned, queues are bound.
     ///
     /// # Errors
@@ -99,15 +96,24 @@ pub struct Capabilities {
     pub rpc: bool,
     /// Named groups of listeners that each get every notification.
     pub pools: bool,
-    /// Records outlive the process.
+    /// Records outlive the process, and other clients see them.
     pub durable: bool,
+    /// Topics of the same name in different exchanges are apart.
+    pub exchanges: bool,
 }
 
 #[cfg(any(feature = "fake", feature = "kafka"))]
 impl Capabilities {
     /// A driver that can do nothing but carry notifications.
     pub(crate) const fn notifications_only(name: &'static str) -> Self {
-        Self { name, context_style: ContextStyle::Nested, rpc: false, pools: true, durable: false }
+        Self {
+            name,
+            context_style: ContextStyle::Nested,
+            rpc: false,
+            pools: true,
+            durable: false,
+            exchanges: false,
+        }
     }
 }
 

@@ -166,11 +166,6 @@ impl<T: InLane> Lanes<T> {
         unsettled(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// Whether records wait that no worker has begun with and whose lane is free.
-    pub(crate) fn has_ready(&self) -> bool {
-        !self.lock().ready.is_empty()
-    }
-
     /// Lets workers go once the lanes are empty. Records pushed before are still handed out.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -248,7 +243,6 @@ mod tests {
         let lanes = lanes(&[(1, 10), (1, 11), (2, 20)]);
         assert_eq!(take(&lanes, ONE), [(1, 10)]);
         assert_eq!(take(&lanes, ONE), [(2, 20)]);
-        assert!(!lanes.has_ready());
         lanes.settle(1);
         assert_eq!(take(&lanes, ONE), [(1, 11)]);
     }

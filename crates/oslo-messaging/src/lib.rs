@@ -59,8 +59,11 @@
 //! | `ssl-vendored` | OpenSSL built from source and linked in |
 //! | `fake` (default) | the driver of `fake:`, in memory |
 //! | `log-handler` | `NotificationLayer`: log events of `tracing` become notifications |
+//! | `conformance` | `conformance`: every case that a driver must pass, for its author |
 
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod driver;
 mod drivers;
 mod error;

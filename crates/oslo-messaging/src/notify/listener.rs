@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -259,6 +262,7 @@ impl ListenerBuilder {
             ),
             want,
             max: max_workers.max(1),
+            idle: AtomicUsize::new(0),
             threads: Mutex::new(Vec::new()),
         });
         workers.add()?;
@@ -281,6 +285,8 @@ struct Workers {
     dispatcher: Dispatcher,
     want: Want,
     max: usize,
+    /// How many wait for records.
+    idle: AtomicUsize,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -306,10 +312,16 @@ impl Workers {
 
     fn work(self: Arc<Self>) {
         let mut records = Vec::new();
-        while self.subscription.recv(&mut records, self.want) {
-            if self.subscription.has_ready()
-                && let Err(error) = self.add()
-            {
+        loop {
+            self.idle.fetch_add(1, Ordering::SeqCst);
+            let received = self.subscription.recv(&mut records, self.want);
+            // Somebody must wait for what comes while this worker's endpoints run: they may take
+            // long, and other lanes must not wait for them.
+            let was_last = self.idle.fetch_sub(1, Ordering::SeqCst) == 1;
+            if !received {
+                return;
+            }
+            if was_last && let Err(error) = self.add() {
                 tracing::warn!("going on with fewer workers: {error}");
             }
             let begun = Instant::now();

@@ -8,5 +8,6 @@
 mod group;
 mod interop;
 mod listen;
+mod python;
 mod send;
 mod support;

@@ -55,10 +55,6 @@ impl Subscription for FakeSubscription {
         self.lanes.settle(token.lane);
     }
 
-    fn has_ready(&self) -> bool {
-        self.lanes.has_ready()
-    }
-
     fn ready(&self, _: Duration) -> Result<(), Error> {
         Ok(())
     }

@@ -50,7 +50,7 @@ impl FakeDriver {
 
 impl Driver for FakeDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::notifications_only(SCHEME)
+        Capabilities { exchanges: true, ..Capabilities::notifications_only(SCHEME) }
     }
 
     fn send(&self, outgoing: Outgoing, report: Report) {

@@ -194,10 +194,6 @@ impl Subscription for KafkaSubscription {
         }
     }
 
-    fn has_ready(&self) -> bool {
-        self.shared.lanes.has_ready()
-    }
-
     fn ready(&self, timeout: Duration) -> Result<(), Error> {
         if self.shared.wait_status(timeout, |status| status.assigned || status.ended) {
             return Ok(());
