@@ -11,14 +11,24 @@
 #   stop N | kill N | start N | pause N | resume N        N: 1, and in a cluster 1 to 3
 # and answers each with one line, "ok ..." or "error WHY". A node keeps its ports and data when it comes back.
 #
-# Environment: OSLOMSG_CACHE (default the user's cache folder, oslo-messaging-rs), OSLOMSG_KAFKA_VERSION,
-# OSLOMSG_KAFKA_HEAP, OSLOMSG_KAFKA_JVM (for measurements: "-XX:+UseG1GC"), JAVA_HOME, TMPDIR.
+# Environment: OSLOMSG_CACHE (default the user's cache folder, oslo-messaging-rs), OSLOMSG_KAFKA_VERSION (4.x, or
+# 3.x with KRaft such as 3.9.2), OSLOMSG_KAFKA_HEAP, OSLOMSG_KAFKA_JVM (for measurements: "-XX:+UseG1GC"), JAVA_HOME, TMPDIR.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 version=${OSLOMSG_KAFKA_VERSION:-$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")}
 cache=${OSLOMSG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/oslo-messaging-rs}/kafka-jars
 home=$cache/$version
+# What differs before 4.0: the jars' names, the logging (log4j 1), and where some tools are.
+if [[ $version == 3.* ]]; then
+  pom=$here/pom-3.xml
+  log_config=(-Dlog4j.configuration="file:$here/conf/log4j.properties" -Dkit.level=INFO -Dkit.stream=System.out)
+  tool_log_config=(-Dlog4j.configuration="file:$here/conf/log4j.properties" -Dkit.level=WARN -Dkit.stream=System.err)
+else
+  pom=$here/pom.xml
+  log_config=(-Dlog4j2.configurationFile="$here/conf/log4j2.properties")
+  tool_log_config=(-Dlog4j2.configurationFile="$here/conf/tools-log4j2.properties")
+fi
 users=(admin alice bob) # in conf/secure.properties.in, too; the password of U is U-secret
 protocol=               # standard output of a run
 
@@ -56,7 +66,7 @@ fetch() (
   mkdir -p "$temp" "$home"
   if [[ ! -d $home/libs ]]; then
     need mvn maven
-    mvn -B -q -f "$here/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies \
+    mvn -B -q -f "$pom" -Dkafka.version="$version" dependency:copy-dependencies \
       -DincludeScope=runtime -DoutputDirectory="$temp/libs" || die "maven could not fetch Kafka $version"
     mv -T "$temp/libs" "$home/libs"
   fi
@@ -186,7 +196,7 @@ launch() { # node
   # shellcheck disable=SC2016 # for sh to expand
   setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$$" \
     "$java" "${jvm[@]}" -Djava.net.preferIPv4Stack=true -Dkafka.logs.dir="$dir/node-$n" \
-    -Dlog4j2.configurationFile="$here/conf/log4j2.properties" \
+    "${log_config[@]}" \
     -cp "$home/libs/*" kafka.Kafka "$dir/node-$n/server.properties" > "${log[n]}" 2>&1 < /dev/null &
   pid[n]=$! deadline[n]=$((SECONDS + 55))
 }
@@ -366,10 +376,17 @@ tool() { # name or class, arguments...
     *.*) ;;
     *) die "unknown tool '$class': $(sed -n '/^tool()/,/^}/s/^ *\([a-z-]*\)) class=.*/\1/p' "$0" | paste -sd ' '), or a class" ;;
   esac
+  if [[ $version == 3.* ]]; then
+    case $class in
+      org.apache.kafka.tools.ConsoleProducer) class=kafka.tools.ConsoleProducer ;;
+      org.apache.kafka.tools.AclCommand) class=kafka.admin.AclCommand ;;
+      org.apache.kafka.tools.DumpLogSegments) class=kafka.tools.DumpLogSegments ;;
+    esac
+  fi
   [[ ! -s $home/kafka.jsa ]] || jvm=("-XX:SharedArchiveFile=$home/kafka.jsa")
   # Killed with the process that asked for it.
   exec setpriv --pdeathsig KILL "$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${jvm[@]}" \
-    -Dlog4j2.configurationFile="$here/conf/tools-log4j2.properties" -cp "$home/libs/*" "$class" "$@"
+    "${tool_log_config[@]}" -cp "$home/libs/*" "$class" "$@"
 }
 
 case ${1:-} in
