@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The conformance suite on Kafka releases that are still in use. `make nightly` calls it.
-#   old-brokers.sh [VERSION...]     default: 3.9.2, the last one before 4.0
+#   old-brokers.sh [VERSION...]     default: 3.9.2, the last one before 4.0, and 2.0.1, the oldest promised
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-(($#)) || set -- 3.9.2
+(($#)) || set -- 3.9.2 2.0.1
 for version; do
   echo "=== Kafka $version"
   OSLOMSG_KAFKA_VERSION=$version cargo test --locked -p oslo-messaging --features conformance --test conformance -- \
