@@ -11,14 +11,24 @@
 #   stop N | kill N | start N | pause N | resume N        N: 1, and in a cluster 1 to 3
 # and answers each with one line, "ok ..." or "error WHY". A node keeps its ports and data when it comes back.
 #
-# Environment: OSLOMSG_CACHE (default the user's cache folder, oslo-messaging-rs), OSLOMSG_KAFKA_VERSION,
-# OSLOMSG_KAFKA_HEAP, OSLOMSG_KAFKA_JVM (for measurements: "-XX:+UseG1GC"), JAVA_HOME, TMPDIR.
+# Environment: OSLOMSG_CACHE (default the user's cache folder, oslo-messaging-rs), OSLOMSG_KAFKA_VERSION (4.x, 3.x
+# with KRaft such as 3.9.2, or 2.x with ZooKeeper such as 2.0.1: `run single` and no tools), OSLOMSG_KAFKA_HEAP, OSLOMSG_KAFKA_JVM (for measurements: "-XX:+UseG1GC"), JAVA_HOME, TMPDIR.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 version=${OSLOMSG_KAFKA_VERSION:-$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")}
 cache=${OSLOMSG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/oslo-messaging-rs}/kafka-jars
 home=$cache/$version
+# What differs before 4.0: the jars' names, the logging (log4j 1), and where some tools are.
+if [[ $version == [23].* ]]; then
+  pom=$here/pom-${version%%.*}.xml
+  log_config=(-Dlog4j.configuration="file:$here/conf/log4j.properties" -Dkit.level=INFO -Dkit.stream=System.out)
+  tool_log_config=(-Dlog4j.configuration="file:$here/conf/log4j.properties" -Dkit.level=WARN -Dkit.stream=System.err)
+else
+  pom=$here/pom.xml
+  log_config=(-Dlog4j2.configurationFile="$here/conf/log4j2.properties")
+  tool_log_config=(-Dlog4j2.configurationFile="$here/conf/tools-log4j2.properties")
+fi
 users=(admin alice bob) # in conf/secure.properties.in, too; the password of U is U-secret
 protocol=               # standard output of a run
 
@@ -56,14 +66,15 @@ fetch() (
   mkdir -p "$temp" "$home"
   if [[ ! -d $home/libs ]]; then
     need mvn maven
-    mvn -B -q -f "$here/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies \
+    mvn -B -q -f "$pom" -Dkafka.version="$version" dependency:copy-dependencies \
       -DincludeScope=runtime -DoutputDirectory="$temp/libs" || die "maven could not fetch Kafka $version"
     mv -T "$temp/libs" "$home/libs"
   fi
   checkpoint plain "$temp"
   checkpoint secure "$temp"
   if [[ ! -f $home/kafka.jsa ]]; then
-    archive_classes "$temp/kafka.jsa" || true
+    # Kafka 2.x has classes too old for it.
+    [[ $version == 2.* ]] || archive_classes "$temp/kafka.jsa" || true
     # An empty file says that this Java makes no archive; the broker then starts without.
     [[ -f $temp/kafka.jsa ]] || : > "$temp/kafka.jsa"
     mv "$temp/kafka.jsa" "$home/kafka.jsa"
@@ -75,6 +86,10 @@ fetch() (
 checkpoint() { # plain|secure, temp folder
   local args=() user mechanism
   [[ ! -f $home/$1.checkpoint ]] || return 0
+  if [[ $version == 2.* ]]; then
+    : > "$home/$1.checkpoint"
+    return
+  fi
   if [[ $1 = secure ]]; then
     for user in "${users[@]}"; do
       for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
@@ -125,6 +140,7 @@ render() { # node, plain|secure, properties...
   done
   {
     cat "$here/conf/$kind.properties.in" "$here/conf/common.properties.in"
+    [[ $version != 2.* ]] || printf '%s\n' "broker.id=$n" "zookeeper.connect=127.0.0.1:$((base + 15))"
     printf '%s\n' "$@"
   } | sed -e "s|@DIR@|$dir|g; s|@ID@|$n|g; s|@VOTERS@|$(IFS=,; echo "${voters[*]}")|" \
     -e "s|@REPLICAS@|${#nodes[@]}|; s|@MIN_ISR@|$((${#nodes[@]} / 2 + 1))|" "${script[@]}" \
@@ -186,9 +202,21 @@ launch() { # node
   # shellcheck disable=SC2016 # for sh to expand
   setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$$" \
     "$java" "${jvm[@]}" -Djava.net.preferIPv4Stack=true -Dkafka.logs.dir="$dir/node-$n" \
-    -Dlog4j2.configurationFile="$here/conf/log4j2.properties" \
+    "${log_config[@]}" \
     -cp "$home/libs/*" kafka.Kafka "$dir/node-$n/server.properties" > "${log[n]}" 2>&1 < /dev/null &
   pid[n]=$! deadline[n]=$((SECONDS + 55))
+}
+
+# Kafka 2.x keeps its metadata there. It counts as node 0, which nobody can stop but the end of the run.
+launch_zookeeper() {
+  mkdir -p "$dir/node-0"
+  printf '%s\n' "dataDir=$dir/node-0" clientPortAddress=127.0.0.1 "clientPort=$((base + 15))" > "$dir/node-0/zoo.cfg"
+  # shellcheck disable=SC2016 # for sh to expand
+  setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$$" \
+    "$java" -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${log_config[@]}" -cp "$home/libs/*" \
+    org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/node-0/zoo.cfg" \
+    > "$dir/node-0/server.log" 2>&1 < /dev/null &
+  pid[0]=$!
 }
 
 alive() { # node
@@ -209,7 +237,7 @@ pause() { # seconds
 # The functions below leave in `why` the reason of a failure.
 
 await_start() { # node
-  until grep -qs 'Kafka Server started' "${log[$1]}"; do
+  until grep -qsE 'Kafka Server started|KafkaServer id=[0-9]+\] started' "${log[$1]}"; do
     alive "$1" || { why="node $1 ended while starting: $(last_error "$1")"; return 1; }
     ((SECONDS < deadline[$1])) || { why="node $1 did not start in 55 s: $(last_error "$1")"; return 1; }
     pause 0.05
@@ -282,6 +310,7 @@ run() { # kind, properties...
   exec {protocol}>&1
   case $kind in
     single) nodes=(1) ;;
+    *) [[ $version != 2.* ]] || die "Kafka $version runs as single only" ;;&
     cluster) nodes=(1 2 3) ;;
     secure) nodes=(1) conf=secure ;;
     *) die "unknown kind '$kind': single, cluster, secure" ;;
@@ -302,12 +331,15 @@ run() { # kind, properties...
     need openssl openssl
     "$here/certs.sh" "$dir/certs"
   fi
+  [[ $version != 2.* ]] || launch_zookeeper
   for n in "${nodes[@]}"; do
     mkdir -p "$dir/node-$n/data"
     render "$n" "$conf" "$@"
-    printf '%s\n' version=1 "cluster.id=$(id_of 0)" "node.id=$n" "directory.id=$(id_of "$n")" \
-      > "$dir/node-$n/data/meta.properties"
-    cp "$home/$conf.checkpoint" "$dir/node-$n/data/bootstrap.checkpoint"
+    if [[ $version != 2.* ]]; then
+      printf '%s\n' version=1 "cluster.id=$(id_of 0)" "node.id=$n" "directory.id=$(id_of "$n")" \
+        > "$dir/node-$n/data/meta.properties"
+      cp "$home/$conf.checkpoint" "$dir/node-$n/data/bootstrap.checkpoint"
+    fi
     launch "$n"
   done
   for n in "${nodes[@]}"; do
@@ -366,10 +398,17 @@ tool() { # name or class, arguments...
     *.*) ;;
     *) die "unknown tool '$class': $(sed -n '/^tool()/,/^}/s/^ *\([a-z-]*\)) class=.*/\1/p' "$0" | paste -sd ' '), or a class" ;;
   esac
+  if [[ $version == 3.* ]]; then
+    case $class in
+      org.apache.kafka.tools.ConsoleProducer) class=kafka.tools.ConsoleProducer ;;
+      org.apache.kafka.tools.AclCommand) class=kafka.admin.AclCommand ;;
+      org.apache.kafka.tools.DumpLogSegments) class=kafka.tools.DumpLogSegments ;;
+    esac
+  fi
   [[ ! -s $home/kafka.jsa ]] || jvm=("-XX:SharedArchiveFile=$home/kafka.jsa")
   # Killed with the process that asked for it.
   exec setpriv --pdeathsig KILL "$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${jvm[@]}" \
-    -Dlog4j2.configurationFile="$here/conf/tools-log4j2.properties" -cp "$home/libs/*" "$class" "$@"
+    "${tool_log_config[@]}" -cp "$home/libs/*" "$class" "$@"
 }
 
 case ${1:-} in

@@ -181,3 +181,35 @@ fn one_by_one_the_rate_is_at_least_two_fifths_of_a_bare_librdkafka_program() {
     println!("one by one, rate of this library to bare librdkafka on {}: {ratios:.2?}", url());
     assert!(ratios[ROUNDS / 2] >= 0.4, "{ratios:?}");
 }
+
+/// Bytes in the logs of the topic's partitions on the shared node.
+fn bytes_on_disk(topic: &str) -> u64 {
+    let data = kafka_testkit::shared().folder().join("node-1/data");
+    let partitions = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap());
+    let partitions = partitions.filter(|p| p.file_name().to_string_lossy().starts_with(topic));
+    let files = partitions.flat_map(|partition| std::fs::read_dir(partition.path()).unwrap());
+    let logs = files.map(|file| file.unwrap().path());
+    let logs = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    logs.map(|path| path.metadata().unwrap().len()).sum()
+}
+
+/// Before Kafka 2.1 there is no zstd: librdkafka then leaves the compression out, with a warning.
+#[test]
+fn every_codec_compresses_and_one_that_the_broker_lacks_loses_nothing() {
+    let lacks_zstd = std::env::var("OSLOMSG_KAFKA_VERSION").is_ok_and(|v| v.starts_with("2.0."));
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let (transport, topic) = (transport(&format!("?compression_codec={codec}")), topic());
+        let seen = Seen::new();
+        let listener = listen(&transport, &topic, &topic, &seen);
+        let payload = Payload::from(serde_json::json!("x".repeat(100_000)));
+        let sender = notifier(&transport, &topic);
+        sender.info(&Context::empty(), "case.codec", payload.clone()).wait(LIMIT).unwrap();
+        assert_eq!(seen.wait_for(1, LIMIT), 1);
+        listener.close(LIMIT).unwrap();
+        assert_eq!(seen.all()[0].payload.as_json(), payload.as_json());
+        let bytes = bytes_on_disk(&topic);
+        println!("{codec}: 100 kB of payload are {bytes} bytes on disk");
+        let compressed = codec != "none" && !(codec == "zstd" && lacks_zstd);
+        assert_eq!(bytes < 20_000, compressed, "{codec}: {bytes} bytes");
+    }
+}

@@ -68,6 +68,12 @@ impl Health {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
+        // Broker without the codec, such as zstd before Kafka 2.1: librdkafka goes on without
+        // compression, which an operator must learn although nothing is lost.
+        let level = match (level, facility) {
+            (RDKafkaLogLevel::Notice, "COMPRESSION") => RDKafkaLogLevel::Warning,
+            _ => level,
+        };
         match level {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert

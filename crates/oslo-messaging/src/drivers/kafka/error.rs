@@ -52,6 +52,11 @@ pub(super) fn failure(code: Code, may_be_persisted: bool, last: Option<&ClientEr
              needed by brokers before 2.8): allow it, or set enable_idempotence = false"
                 .to_owned(),
         ),
+        Code::UnsupportedCompressionType => refused(
+            Cause::Other,
+            "the broker does not take this compression_codec (zstd needs Kafka 2.1 or later)"
+                .to_owned(),
+        ),
         Code::InvalidRecord | Code::PolicyViolation => refused(Cause::Other, words(code)),
         Code::QueueFull => refused(
             Cause::QueueFull,
@@ -113,6 +118,7 @@ mod tests {
             Code::UnknownTopicOrPartition,
             Code::TopicAuthorizationFailed,
             Code::InvalidRecord,
+            Code::UnsupportedCompressionType,
         ] {
             assert_eq!(failure(code, true, None).outcome, Outcome::NotDelivered, "{code}");
         }
