@@ -14,3 +14,4 @@ for features in "" kafka; do
 done
 echo "=== vendored OpenSSL"
 cargo build --locked -p oslo-messaging --features ssl-vendored
+tools/old-brokers.sh
