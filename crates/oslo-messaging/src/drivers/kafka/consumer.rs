@@ -176,8 +176,8 @@ impl Subscription for KafkaSubscription {
         }
         drop(progress);
         self.shared.stats.dispatched.add(batch.len() - before);
-        // The last of what was committed is on its way: time for the next commit.
-        if batch.last().is_some_and(|last| self.shared.lanes.is_idle(last.token.lane))
+        // The last of what was committed in a lane is on its way: time for its next commit.
+        if batch[before..].iter().any(|taken| self.shared.lanes.is_idle(taken.token.lane))
             || self.shared.watched.load(Ordering::Relaxed)
         {
             self.shared.wake.call();

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -17,6 +17,9 @@ use rdkafka::{
 };
 
 use super::{config::KafkaOptions, context::GroupContext, native, topics};
+
+/// How long a new topic is left to become known before it is asked for again.
+const NEW_TOPIC_PAUSE: Duration = Duration::from_millis(40);
 
 /// A partition of a topic.
 pub(super) type TopicPartition = (String, i32);
@@ -166,15 +169,33 @@ fn create_missing(
         return Some("it does not exist, and create_topics is off".to_owned());
     }
     // Where the brokers make topics by themselves, the question before was enough.
-    if options.creates_by_metadata() {
-        for _ in 0..5 {
-            if partition_count(consumer, topic, timeout).is_ok_and(|count| count > 0) {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(40));
-        }
+    let at_once = Duration::from_millis(200);
+    if options.creates_by_metadata() && is_known_within(consumer, topic, at_once) {
+        return None;
     }
-    topics::create(options, &[topic], timeout).err()
+    if let Err(reason) = topics::create(options, &[topic], timeout) {
+        return Some(reason);
+    }
+    // A group that joins before the brokers know the topic sees it only when it next refreshes its
+    // metadata, half a minute later.
+    if !is_known_within(consumer, topic, timeout) {
+        tracing::warn!(%topic, "the topic was created, and the brokers do not know it yet");
+    }
+    None
+}
+
+fn is_known_within(consumer: &BaseConsumer<GroupContext>, topic: &str, timeout: Duration) -> bool {
+    let until = Instant::now() + timeout;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if partition_count(consumer, topic, left).is_ok_and(|count| count > 0) {
+            return true;
+        }
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(NEW_TOPIC_PAUSE.min(left));
+    }
 }
 
 #[cfg(test)]
