@@ -47,9 +47,7 @@ rust_tests doc-examples --workspace --doc
 rust_tests golden --workspace --test golden
 rust_tests test-kit --workspace --test testkit
 rust_tests kafka --workspace --test kafka -- --skip interop::
-# Three nodes are in tools/nightly.sh: topics that were just created can stay without partitions for the
-# 30 s of a metadata refresh there, which is too long for every change.
-rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1 --skip three_nodes
+rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test real_kafka
 

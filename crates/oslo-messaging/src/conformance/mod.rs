@@ -76,7 +76,7 @@ impl Subject {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(30),
             at_once: 4,
             size_limit: None,
             unknown_topics: None,

@@ -5,6 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kafka_testkit::Kafka;
+use oslo_messaging::{Context, Payload, Priority, Transport};
+
 use crate::support::{LIMIT, Load, Seen, listen, notifier, topic, transport};
 
 #[test]
@@ -69,4 +72,33 @@ fn three_members_joining_and_leaving_lose_and_repeat_nothing() {
     );
     assert!(lives >= 9, "{lives} lives");
     assert_eq!((seen.lost(&sent), seen.twice()), (0, 0));
+}
+
+/// A broker hears of a new topic a moment after another: a group whose coordinator is behind must
+/// not leave a topic unread.
+#[test]
+fn topics_made_a_moment_ago_on_three_nodes_are_all_read() {
+    let kafka = Kafka::cluster();
+    let url = format!("{}?auto_offset_reset=earliest", kafka.transport_url());
+    let one_life = || {
+        let (transport, topic, seen) =
+            (Transport::for_notifications(&url).unwrap(), topic(), Seen::new());
+        let notifier = notifier(&transport, &topic);
+        let send = |priority| {
+            let payload = Payload::from(serde_json::json!({}));
+            let receipt = notifier.notify(priority, &Context::empty(), "topic.made", payload);
+            receipt.wait(LIMIT).unwrap();
+        };
+        let listener = std::thread::scope(|scope| {
+            scope.spawn(|| Priority::ALL.map(send));
+            listen(&transport, &topic, &topic, &seen)
+        });
+        assert_eq!(seen.wait_for(Priority::ALL.len(), LIMIT), Priority::ALL.len());
+        listener.close(LIMIT).unwrap();
+    };
+    std::thread::scope(|scope| {
+        let lives: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| (0..2).for_each(|_| one_life()))).collect();
+        lives.into_iter().for_each(|life| life.join().unwrap());
+    });
 }

@@ -6,7 +6,8 @@
 //! workers wake it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
+    ffi::CString,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -22,12 +23,13 @@ use super::{
     config::KafkaOptions,
     consumer::{Progress, Shared},
     context::{GroupContext, GroupEvent},
+    coverage::{Coverage, Seen, missing},
     error::{broker_error, words},
     ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
-    native::{CommitQueue, CommitReply},
+    native::{CommitReply, GroupView, Reply, ReplyQueue},
     record::incoming,
     slots::Slots,
-    start::{Starts, TopicPartition},
+    start::{Found, Starts, TopicPartition},
 };
 use crate::{
     Error,
@@ -39,13 +41,15 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// One question to the brokers, asked between two looks at everything else.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// After topics were made: time for all brokers to hear of them before the group is dealt out.
+const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
 /// A listener that gets no partitions says so after this time, and then each minute.
 const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
 const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
 
 pub(super) struct GroupThread {
     // The queue goes before the client that it belongs to.
-    commits: CommitQueue,
+    replies: ReplyQueue,
     consumer: BaseConsumer<GroupContext>,
     options: Arc<KafkaOptions>,
     group: String,
@@ -57,6 +61,9 @@ pub(super) struct GroupThread {
     /// Assigned partitions whose starts are not known yet.
     unresolved: Vec<TopicPartition>,
     ask_after: Instant,
+    coverage: Coverage,
+    /// Partitions of the topics, as the last look showed.
+    counts: HashMap<String, i32>,
     complain_at: Instant,
     progress: Vec<Progress>,
 }
@@ -76,10 +83,10 @@ impl GroupThread {
         let waker = Arc::clone(shared);
         consumer.set_nonempty_callback(move || waker.wake.call());
         let waker = Arc::clone(shared);
-        let commits = CommitQueue::new(consumer.client(), Box::new(move || waker.wake.call()));
+        let replies = ReplyQueue::new(consumer.client(), Box::new(move || waker.wake.call()));
         let now = Instant::now();
         Ok(Self {
-            commits,
+            replies,
             consumer,
             options: Arc::clone(options),
             group: group.to_owned(),
@@ -90,18 +97,16 @@ impl GroupThread {
             starts: Starts::default(),
             unresolved: Vec::new(),
             ask_after: now,
+            coverage: Coverage::default(),
+            counts: HashMap::new(),
             complain_at: now + FIRST_COMPLAINT,
             progress: Vec::new(),
         })
     }
 
     pub(super) fn run(mut self) {
-        if self.look_before_joining() {
-            let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-            match self.consumer.subscribe(&topics) {
-                Ok(()) => self.serve(),
-                Err(error) => tracing::error!(group = %self.group, "subscribe: {error}"),
-            }
+        if self.look_before_joining() && self.subscribe() {
+            self.serve();
         }
         self.shared.drained();
         self.leave();
@@ -110,15 +115,20 @@ impl GroupThread {
     /// Reads where the topics end, and makes those that are missing. `false`: stopped meanwhile.
     fn look_before_joining(&mut self) -> bool {
         let mut left: Vec<String> = self.topics.iter().cloned().collect();
+        let mut join_after = Instant::now();
         while let Some(topic) = left.last() {
             if self.stopping() {
                 return false;
             }
             match self.starts.look_at(&self.consumer, &self.options, topic, ASK_TIMEOUT) {
-                Ok(missing) => {
-                    if let Some(reason) = missing {
-                        tracing::warn!(%topic, "topic is missing: {reason}");
-                        self.shared.obstacle(format!("topic {topic} is missing: {reason}"));
+                Ok(found) => {
+                    match found {
+                        Found::There => {}
+                        Found::Made => join_after = Instant::now() + NEW_TOPICS_SPREAD,
+                        Found::Missing(reason) => {
+                            tracing::warn!(%topic, "topic is missing: {reason}");
+                            self.shared.obstacle(format!("topic {topic} is missing: {reason}"));
+                        }
                     }
                     left.pop();
                 }
@@ -131,7 +141,10 @@ impl GroupThread {
             }
         }
         self.shared.looked();
-        true
+        while Instant::now() < join_after && !self.stopping() {
+            self.shared.wake.wait_until(join_after);
+        }
+        !self.stopping()
     }
 
     fn serve(&mut self) {
@@ -143,10 +156,11 @@ impl GroupThread {
                 self.ledger.handle(now, Input::Shutdown);
             }
             self.take_progress(now);
-            self.take_commit_replies(now);
+            self.take_replies(now);
             self.poll(now);
             self.take_group_events(now);
             self.resolve_starts(now);
+            self.look_at_group(now);
             self.ledger.handle(now, Input::Tick);
             self.ledger.settle(now);
             let quiet = self.act(now);
@@ -166,6 +180,9 @@ impl GroupThread {
         }
         if !self.unresolved.is_empty() {
             until = until.min(self.ask_after);
+        }
+        if let Some(look) = self.coverage.next_look() {
+            until = until.min(look);
         }
         self.shared.wake.wait_until(until);
     }
@@ -187,22 +204,30 @@ impl GroupThread {
         self.progress = progress;
     }
 
-    fn take_commit_replies(&mut self, now: Instant) {
-        while let Some(CommitReply { id, partitions }) = self.commits.poll() {
-            for reply in partitions {
-                let slot = self.slots.number(&reply.topic, reply.partition);
-                let result = match reply.result {
-                    Ok(()) => {
-                        self.shared.stats.commits.add(1);
-                        Ok(())
-                    }
-                    Err(code) => {
-                        self.shared.stats.commit_failures.add(1);
-                        Err(self.commit_failure(code, &reply.topic, reply.partition))
-                    }
-                };
-                self.ledger.handle(now, Input::CommitResult { id, slot, result });
+    fn take_replies(&mut self, now: Instant) {
+        while let Some(reply) = self.replies.poll() {
+            match reply {
+                Reply::Commit(reply) => self.take_commit_reply(now, reply),
+                Reply::Topics(counts) => self.take_counts(now, counts),
+                Reply::Group(view) => self.take_group_view(now, view),
             }
+        }
+    }
+
+    fn take_commit_reply(&mut self, now: Instant, CommitReply { id, partitions }: CommitReply) {
+        for reply in partitions {
+            let slot = self.slots.number(&reply.topic, reply.partition);
+            let result = match reply.result {
+                Ok(()) => {
+                    self.shared.stats.commits.add(1);
+                    Ok(())
+                }
+                Err(code) => {
+                    self.shared.stats.commit_failures.add(1);
+                    Err(self.commit_failure(code, &reply.topic, reply.partition))
+                }
+            };
+            self.ledger.handle(now, Input::CommitResult { id, slot, result });
         }
     }
 
@@ -275,6 +300,7 @@ impl GroupThread {
                 GroupEvent::Assigned(partitions) => {
                     tracing::info!(group = %self.group, ?partitions, "partitions assigned");
                     self.shared.stats.rebalances.add(1);
+                    self.coverage.rebalanced(now);
                     self.unresolved = partitions;
                     self.ask_after = now;
                     if self.unresolved.is_empty() {
@@ -283,17 +309,89 @@ impl GroupThread {
                 }
                 GroupEvent::Revoked(partitions) => {
                     tracing::info!(group = %self.group, ?partitions, "partitions revoked");
+                    self.coverage.left();
                     let slots = self.forget(&partitions);
                     self.ledger.handle(now, Input::Revoked { slots });
                 }
                 GroupEvent::Lost(partitions) => {
                     tracing::warn!(group = %self.group, ?partitions, "partitions lost");
+                    self.coverage.left();
                     let slots = self.forget(&partitions);
                     self.ledger.handle(now, Input::Lost { slots: slots.clone() });
                     self.unassign(&slots);
                 }
             }
         }
+    }
+
+    /// Asks who reads what, when it is time for that: the topics first, then the group.
+    fn look_at_group(&mut self, now: Instant) {
+        if self.coverage.is_due(now) && !self.stopping() {
+            let topics: Vec<CString> =
+                self.topics.iter().filter_map(|topic| CString::new(topic.as_str()).ok()).collect();
+            self.replies.look_at_topics(self.consumer.client(), &topics, ASK_TIMEOUT);
+        }
+    }
+
+    fn take_counts(
+        &mut self,
+        now: Instant,
+        counts: Result<HashMap<String, i32>, RDKafkaErrorCode>,
+    ) {
+        match (counts, CString::new(self.group.as_str())) {
+            (Ok(counts), Ok(group)) => {
+                self.counts = counts;
+                self.replies.look_at_group(self.consumer.client(), &group, ASK_TIMEOUT);
+            }
+            (Err(code), _) => self.coverage_unknown(now, code),
+            // The consumer was not made with such a name.
+            (_, Err(_)) => {}
+        }
+    }
+
+    fn take_group_view(&mut self, now: Instant, view: Result<GroupView, RDKafkaErrorCode>) {
+        let missing = match view {
+            Ok(view) if view.stable => missing(&self.counts, &view.assigned),
+            Ok(_) => {
+                self.coverage.saw(now, Seen::Unclear);
+                return;
+            }
+            Err(code) => return self.coverage_unknown(now, code),
+        };
+        let seen = if missing.is_empty() { Seen::Complete } else { Seen::Gap };
+        if !self.coverage.saw(now, seen) || self.stopping() {
+            return;
+        }
+        tracing::warn!(
+            group = %self.group, ?missing,
+            "the group's leader did not know these partitions yet; the group joins again"
+        );
+        if matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
+            // To subscribe to the same topics once more would change nothing.
+            self.consumer.unsubscribe();
+        }
+        self.subscribe();
+    }
+
+    fn coverage_unknown(&mut self, now: Instant, code: RDKafkaErrorCode) {
+        tracing::debug!(group = %self.group, "the group cannot be looked at: {code}");
+        let seen = match code {
+            RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::UnsupportedFeature
+            | RDKafkaErrorCode::UnsupportedVersion => Seen::Refused,
+            _ => Seen::Unclear,
+        };
+        self.coverage.saw(now, seen);
+    }
+
+    fn subscribe(&self) -> bool {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        let subscribed = self.consumer.subscribe(&topics);
+        if let Err(error) = &subscribed {
+            tracing::error!(group = %self.group, "subscribe: {error}");
+        }
+        subscribed.is_ok()
     }
 
     fn forget(&mut self, partitions: &[TopicPartition]) -> Vec<Slot> {
@@ -400,7 +498,7 @@ impl GroupThread {
 
     fn commit(&mut self, now: Instant, id: CommitId, offsets: &[(Slot, i64)]) {
         let list = self.list(offsets.iter().map(|(slot, offset)| (*slot, Some(*offset))));
-        if let Err(code) = self.commits.commit(self.consumer.client(), &list, id) {
+        if let Err(code) = self.replies.commit(self.consumer.client(), &list, id) {
             tracing::error!(group = %self.group, "commit: {code}");
             for (slot, _) in offsets {
                 let result = Err(CommitFailure::Refused);
@@ -482,9 +580,9 @@ impl GroupThread {
 
     /// Leaves the group: closing a consumer polls until its coordinator has answered.
     fn leave(self) {
-        let Self { commits, consumer, shared, .. } = self;
+        let Self { replies, consumer, shared, .. } = self;
         consumer.context().begin_closing();
-        drop(commits);
+        drop(replies);
         drop(consumer);
         shared.ended();
     }

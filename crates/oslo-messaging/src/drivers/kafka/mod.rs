@@ -20,6 +20,7 @@ mod broker;
 mod config;
 mod consumer;
 mod context;
+mod coverage;
 mod error;
 mod group;
 mod ledger;

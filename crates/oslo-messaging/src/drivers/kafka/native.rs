@@ -1,6 +1,7 @@
 //! What librdkafka can do and its Rust wrapper does not offer: the only unsafe code of the crate.
 //!
-//! - commits whose results come per partition, without blocking ([`CommitQueue`]);
+//! - commits whose results come per partition, and a look at the group's members, both without
+//!   blocking ([`ReplyQueue`]);
 //! - whether an unconfirmed record may be on the broker ([`may_be_persisted`]);
 //! - the metadata of committed offsets, which the wrapper reads only when it is UTF-8
 //!   ([`offset_metadata`]);
@@ -12,8 +13,10 @@
 )]
 
 use std::{
-    ffi::{CStr, c_void},
+    collections::HashMap,
+    ffi::{CStr, CString, c_void},
     ptr, slice,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -24,6 +27,24 @@ use rdkafka::{
     error::RDKafkaErrorCode,
     message::BorrowedMessage,
 };
+
+/// What comes out of a [`ReplyQueue`].
+#[derive(Debug)]
+pub(super) enum Reply {
+    Commit(CommitReply),
+    /// Partitions by topic; 0 where the broker knows no such topic.
+    Topics(Result<HashMap<String, i32>, RDKafkaErrorCode>),
+    Group(Result<GroupView, RDKafkaErrorCode>),
+}
+
+/// The group as its coordinator sees it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct GroupView {
+    /// Nobody is joining or leaving at this moment.
+    pub(super) stable: bool,
+    /// The partitions of all members.
+    pub(super) assigned: Vec<(String, i32)>,
+}
 
 /// The answer to one commit request.
 #[derive(Debug)]
@@ -42,19 +63,19 @@ pub(super) struct PartitionReply {
 
 type Waker = Box<dyn Fn() + Send + Sync>;
 
-/// A queue of commit answers, with a callback that says when it has one.
+/// A queue of answers, with a callback that says when it has one.
 ///
 /// It must be dropped before its client.
-pub(super) struct CommitQueue {
+pub(super) struct ReplyQueue {
     queue: *mut bindings::rd_kafka_queue_t,
     /// Boxed twice: librdkafka keeps a thin pointer to the inner box.
     _waker: Box<Waker>,
 }
 
 // SAFETY: librdkafka's queues may be used from any thread; the waker is Send and Sync.
-unsafe impl Send for CommitQueue {}
+unsafe impl Send for ReplyQueue {}
 
-impl CommitQueue {
+impl ReplyQueue {
     /// Makes a queue for `client`; `waker` is called, from a thread of librdkafka, when the queue
     /// is no longer empty.
     pub(super) fn new<C: ClientContext>(client: &Client<C>, waker: Waker) -> Self {
@@ -97,8 +118,68 @@ impl CommitQueue {
         }
     }
 
+    /// Asks the coordinator for the group's members. The answer comes through
+    /// [`poll`](Self::poll).
+    pub(super) fn look_at_group<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        group: &CStr,
+        timeout: Duration,
+    ) {
+        let kind = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+        let mut names = [group.as_ptr()];
+        // SAFETY: client, name and queue are alive; librdkafka copies name and options before it
+        // returns.
+        self.ask(client, kind, timeout, |options| unsafe {
+            let (client, count) = (client.native_ptr(), names.len());
+            let names = names.as_mut_ptr();
+            bindings::rd_kafka_DescribeConsumerGroups(client, names, count, options, self.queue);
+        });
+    }
+
+    /// Asks a broker how many partitions topics have. The answer comes through
+    /// [`poll`](Self::poll).
+    ///
+    /// The wrapper's own question blocks, and for longer than it need: it waits on a connection
+    /// behind a fetch that waits for records.
+    pub(super) fn look_at_topics<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        topics: &[CString],
+        timeout: Duration,
+    ) {
+        let kind = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let mut names: Vec<_> = topics.iter().map(|topic| topic.as_ptr()).collect();
+        // SAFETY: as above; the collection is destroyed once.
+        self.ask(client, kind, timeout, |options| unsafe {
+            let topics =
+                bindings::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+            bindings::rd_kafka_DescribeTopics(client.native_ptr(), topics, options, self.queue);
+            bindings::rd_kafka_TopicCollection_destroy(topics);
+        });
+    }
+
+    fn ask<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        kind: bindings::rd_kafka_admin_op_t,
+        timeout: Duration,
+        question: impl FnOnce(*const bindings::rd_kafka_AdminOptions_t),
+    ) {
+        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the client is alive; the options are destroyed once, after their use. A timeout
+        // that librdkafka refuses leaves its own.
+        unsafe {
+            let options = bindings::rd_kafka_AdminOptions_new(client.native_ptr(), kind);
+            let (words, room) = (ptr::null_mut(), 0);
+            bindings::rd_kafka_AdminOptions_set_request_timeout(options, millis, words, room);
+            question(options);
+            bindings::rd_kafka_AdminOptions_destroy(options);
+        }
+    }
+
     /// The next answer that is there already.
-    pub(super) fn poll(&self) -> Option<CommitReply> {
+    pub(super) fn poll(&self) -> Option<Reply> {
         loop {
             // SAFETY: the queue is alive; a null event means that it is empty.
             let event = unsafe { bindings::rd_kafka_queue_poll(self.queue, 0) };
@@ -106,7 +187,7 @@ impl CommitQueue {
                 return None;
             }
             // SAFETY: the event is ours until it is destroyed, once, after the last use of it.
-            let reply = unsafe { commit_reply(event) };
+            let reply = unsafe { reply(event) };
             unsafe { bindings::rd_kafka_event_destroy(event) };
             if reply.is_some() {
                 return reply;
@@ -115,7 +196,7 @@ impl CommitQueue {
     }
 }
 
-impl Drop for CommitQueue {
+impl Drop for ReplyQueue {
     fn drop(&mut self) {
         // SAFETY: the callback is taken off before its waker goes; the queue is destroyed once.
         unsafe {
@@ -128,17 +209,107 @@ impl Drop for CommitQueue {
 /// # Safety
 ///
 /// `event` must be alive.
+unsafe fn reply(event: *mut bindings::rd_kafka_event_t) -> Option<Reply> {
+    // SAFETY: the event is alive.
+    unsafe {
+        match bindings::rd_kafka_event_type(event) {
+            bindings::RD_KAFKA_EVENT_OFFSET_COMMIT => commit_reply(event).map(Reply::Commit),
+            bindings::RD_KAFKA_EVENT_DESCRIBECONSUMERGROUPS_RESULT => {
+                Some(Reply::Group(group_view(event)))
+            }
+            bindings::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => {
+                Some(Reply::Topics(topic_counts(event)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// # Safety
+///
+/// `event` must be alive, and the answer to a question for one group.
+unsafe fn group_view(
+    event: *mut bindings::rd_kafka_event_t,
+) -> Result<GroupView, RDKafkaErrorCode> {
+    // SAFETY: the event is alive and owns all that is read here until it is destroyed; arrays have
+    // the lengths that librdkafka says, and what may be null is looked at first.
+    unsafe {
+        let code = bindings::rd_kafka_event_error(event);
+        if is_error(code) {
+            return Err(code.into());
+        }
+        let result = bindings::rd_kafka_event_DescribeConsumerGroups_result(event);
+        let mut count = 0;
+        let groups = bindings::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
+        if groups.is_null() || count == 0 {
+            return Err(RDKafkaErrorCode::Unknown);
+        }
+        let group = *groups;
+        let error = bindings::rd_kafka_ConsumerGroupDescription_error(group);
+        if !error.is_null() {
+            return Err(bindings::rd_kafka_error_code(error).into());
+        }
+        let state = bindings::rd_kafka_ConsumerGroupDescription_state(group);
+        let mut assigned = Vec::new();
+        for index in 0..bindings::rd_kafka_ConsumerGroupDescription_member_count(group) {
+            let member = bindings::rd_kafka_ConsumerGroupDescription_member(group, index);
+            let partitions = bindings::rd_kafka_MemberAssignment_partitions(
+                bindings::rd_kafka_MemberDescription_assignment(member),
+            );
+            if !partitions.is_null() {
+                assigned.extend(entries(partitions).iter().map(|entry| {
+                    let topic = CStr::from_ptr(entry.topic).to_string_lossy().into_owned();
+                    (topic, entry.partition)
+                }));
+            }
+        }
+        let stable =
+            bindings::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE;
+        Ok(GroupView { stable: state == stable, assigned })
+    }
+}
+
+/// # Safety
+///
+/// `event` must be alive, and the answer to a question for topics.
+unsafe fn topic_counts(
+    event: *mut bindings::rd_kafka_event_t,
+) -> Result<HashMap<String, i32>, RDKafkaErrorCode> {
+    // SAFETY: as for a group.
+    unsafe {
+        let code = bindings::rd_kafka_event_error(event);
+        if is_error(code) {
+            return Err(code.into());
+        }
+        let result = bindings::rd_kafka_event_DescribeTopics_result(event);
+        let mut count = 0;
+        let topics = bindings::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        let mut counts = HashMap::new();
+        for index in 0..count {
+            let topic = *topics.add(index);
+            let name = CStr::from_ptr(bindings::rd_kafka_TopicDescription_name(topic));
+            let mut partitions = 0;
+            bindings::rd_kafka_TopicDescription_partitions(topic, &mut partitions);
+            let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
+            counts.insert(name.to_string_lossy().into_owned(), partitions);
+        }
+        Ok(counts)
+    }
+}
+
+/// # Safety
+///
+/// `event` must be alive.
 unsafe fn commit_reply(event: *mut bindings::rd_kafka_event_t) -> Option<CommitReply> {
     // SAFETY: the event is alive, and owns the list until it is destroyed.
-    let (kind, overall, list, id) = unsafe {
+    let (overall, list, id) = unsafe {
         (
-            bindings::rd_kafka_event_type(event),
             bindings::rd_kafka_event_error(event),
             bindings::rd_kafka_event_topic_partition_list(event),
             bindings::rd_kafka_event_opaque(event),
         )
     };
-    if kind != bindings::RD_KAFKA_EVENT_OFFSET_COMMIT || list.is_null() {
+    if list.is_null() {
         return None;
     }
     // SAFETY: as above; the list is not changed while it is read.

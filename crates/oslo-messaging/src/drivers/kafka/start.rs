@@ -35,6 +35,16 @@ pub(super) struct Starts {
     pins: HashMap<String, i32>,
 }
 
+/// What a look at a topic found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    There,
+    /// It was missing and has just been made: it will be read from its beginning.
+    Made,
+    /// It is missing, for this reason, and will be read from its beginning when it appears.
+    Missing(String),
+}
+
 /// The start of one assigned partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
@@ -46,15 +56,14 @@ pub(super) struct Start {
 impl Starts {
     /// Looks at one topic before the join: how many partitions it has, and where they end.
     ///
-    /// Makes the topic if it is missing and the options allow it. `Ok(Some(reason))`: it is
-    /// missing and will be read from its beginning when it appears.
+    /// Makes the topic if it is missing and the options allow it.
     pub(super) fn look_at(
         &mut self,
         consumer: &BaseConsumer<GroupContext>,
         options: &KafkaOptions,
         topic: &str,
         timeout: Duration,
-    ) -> KafkaResult<Option<String>> {
+    ) -> KafkaResult<Found> {
         let count = partition_count(consumer, topic, timeout)?;
         self.counts.insert(topic.to_owned(), count);
         if count == 0 {
@@ -73,7 +82,7 @@ impl Starts {
                 }
             }
         }
-        Ok(None)
+        Ok(Found::There)
     }
 
     /// Finds the start of each assigned partition: the group's own offset, or by the rules above.
@@ -158,30 +167,28 @@ pub(super) fn partition_count(
     Ok(found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)))
 }
 
-/// Makes a missing topic; gives the reason if it stays missing.
+/// Makes a missing topic, if the options allow it.
 fn create_missing(
     consumer: &BaseConsumer<GroupContext>,
     options: &KafkaOptions,
     topic: &str,
     timeout: Duration,
-) -> Option<String> {
+) -> Found {
     if !options.create_topics {
-        return Some("it does not exist, and create_topics is off".to_owned());
+        return Found::Missing("it does not exist, and create_topics is off".to_owned());
     }
     // Where the brokers make topics by themselves, the question before was enough.
     let at_once = Duration::from_millis(200);
     if options.creates_by_metadata() && is_known_within(consumer, topic, at_once) {
-        return None;
+        return Found::Made;
     }
     if let Err(reason) = topics::create(options, &[topic], timeout) {
-        return Some(reason);
+        return Found::Missing(reason);
     }
-    // A group that joins before the brokers know the topic sees it only when it next refreshes its
-    // metadata, half a minute later.
     if !is_known_within(consumer, topic, timeout) {
         tracing::warn!(%topic, "the topic was created, and the brokers do not know it yet");
     }
-    None
+    Found::Made
 }
 
 fn is_known_within(consumer: &BaseConsumer<GroupContext>, topic: &str, timeout: Duration) -> bool {
