@@ -61,9 +61,13 @@ pub trait Subscription: fmt::Debug + Send + Sync {
     /// by many workers at once.
     fn recv(&self, batch: &mut Vec<Incoming>, want: Want) -> bool;
 
-    /// Says that a record was handled, and how long that took. Called by the worker that received
-    /// it, before it receives again.
-    fn settle(&self, token: Token, took: Duration);
+    /// Tells how far a worker is: the endpoints begin with the records of `begun`, and are done
+    /// with those of `settled`.
+    ///
+    /// Each record is begun once and then settled once, by the worker that received it, before it
+    /// receives again. A worker with several records may tell of them late and together, but of
+    /// the last that it holds before an endpoint runs.
+    fn advance(&self, begun: &[Token], settled: &[Settled]);
 
     /// Blocks until records can arrive: partitions are assigned, queues are bound.
     ///
@@ -171,6 +175,29 @@ pub struct Want {
     pub max: usize,
     /// Longest wait for more after the first record.
     pub gather: Duration,
+    /// Only records that must be handled in order anyway: other workers can take the rest.
+    pub in_order: bool,
+}
+
+impl Want {
+    /// Records to handle one after the other, at most `max`, without waiting for more than one.
+    pub const fn run(max: usize) -> Self {
+        Self { max, gather: Duration::ZERO, in_order: true }
+    }
+
+    /// Records to handle at once, at most `max`, and at most `gather` after the first one.
+    pub const fn batch(max: usize, gather: Duration) -> Self {
+        Self { max, gather, in_order: false }
+    }
+}
+
+/// One record that endpoints are done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Which one.
+    pub token: Token,
+    /// How long they took.
+    pub took: Duration,
 }
 
 /// One record that arrived.
@@ -185,7 +212,7 @@ pub struct Incoming {
     pub headers: Vec<(String, Bytes)>,
     /// The encoded notification; `None` for a null value.
     pub body: Option<Bytes>,
-    /// To be given back to [`Subscription::settle`].
+    /// To be given back to [`Subscription::advance`].
     pub token: Token,
 }
 

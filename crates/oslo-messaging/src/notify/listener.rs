@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     Error,
-    driver::{Subscribe, Subscription, Want},
+    driver::{Incoming, Settled, Subscribe, Subscription, Token, Want},
     message::Priority,
     notify::{
         dispatcher::{Dispatcher, Endpoints},
@@ -26,6 +26,10 @@ use crate::{
 /// A batch listener's defaults: full batches under load, and no notification waits longer than
 /// this for company.
 const BATCH_SIZE: usize = 100;
+/// Most records that a worker takes at once to handle one after the other.
+const LONGEST_RUN: usize = 64;
+/// How late the subscription learns of what a worker has done meanwhile.
+const TELL_AFTER: Duration = Duration::from_millis(1);
 const BATCH_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a listener that is dropped instead of closed gets for its orderly end.
 const DROP_DEADLINE: Duration = Duration::from_secs(5);
@@ -216,21 +220,19 @@ impl ListenerBuilder {
         if self.batch_size == 0 {
             return Err(invalid("batch_size", "0: a batch has at least one notification"));
         }
-        let (endpoints, want) = match (self.endpoints.is_empty(), self.batch_endpoints.is_empty()) {
-            (false, true) => {
-                let want = Want { max: 1, gather: Duration::ZERO };
-                (Endpoints::Single(self.endpoints), want)
-            }
-            (true, false) => {
-                let want = Want { max: self.batch_size, gather: self.batch_timeout };
-                (Endpoints::Batch(self.batch_endpoints), want)
-            }
-            (true, true) => return Err(invalid("endpoint", "a listener needs an endpoint")),
-            (false, false) => {
-                let reason = "single and batch endpoints cannot share a listener";
-                return Err(invalid("endpoint", reason));
-            }
-        };
+        let (endpoints, want, batch_size) =
+            match (self.endpoints.is_empty(), self.batch_endpoints.is_empty()) {
+                (false, true) => (Endpoints::Single(self.endpoints), Want::run(LONGEST_RUN), 1),
+                (true, false) => {
+                    let want = Want::batch(self.batch_size, self.batch_timeout);
+                    (Endpoints::Batch(self.batch_endpoints), want, self.batch_size)
+                }
+                (true, true) => return Err(invalid("endpoint", "a listener needs an endpoint")),
+                (false, false) => {
+                    let reason = "single and batch endpoints cannot share a listener";
+                    return Err(invalid("endpoint", reason));
+                }
+            };
         let wanted = |priority: &Priority| match &endpoints {
             Endpoints::Single(all) => all.iter().any(|e| e.priorities().contains(priority)),
             Endpoints::Batch(all) => all.iter().any(|e| e.priorities().contains(priority)),
@@ -251,7 +253,7 @@ impl ListenerBuilder {
         let subscription = self.transport.driver().subscribe(Subscribe {
             targets,
             pool: self.pool,
-            batch_size: want.max,
+            batch_size,
         })?;
         let workers = Arc::new(Workers {
             subscription: Arc::clone(&subscription),
@@ -324,13 +326,45 @@ impl Workers {
             if was_last && let Err(error) = self.add() {
                 tracing::warn!("going on with fewer workers: {error}");
             }
-            let begun = Instant::now();
-            self.dispatcher.dispatch(&records);
-            let took = begun.elapsed() / u32::try_from(records.len()).unwrap_or(u32::MAX).max(1);
-            for record in records.drain(..) {
-                self.subscription.settle(record.token, took);
+            if self.want.in_order {
+                self.handle_run(&records);
+            } else {
+                self.handle_batch(&records);
             }
+            records.clear();
         }
+    }
+
+    /// One record after the other. The subscription is told before the last one, which lets it
+    /// bring more, and meanwhile whenever something took long.
+    fn handle_run(&self, records: &[Incoming]) {
+        let tokens: Vec<Token> = records.iter().map(|record| record.token).collect();
+        let mut settled = Vec::with_capacity(records.len());
+        let mut told = 0;
+        let mut now = Instant::now();
+        let mut told_at = now;
+        for (index, record) in records.iter().enumerate() {
+            if index + 1 == records.len() || now.duration_since(told_at) > TELL_AFTER {
+                self.subscription.advance(&tokens[told..=index], &settled);
+                settled.clear();
+                (told, told_at) = (index + 1, now);
+            }
+            self.dispatcher.dispatch(std::slice::from_ref(record));
+            let begun = std::mem::replace(&mut now, Instant::now());
+            settled.push(Settled { token: record.token, took: now.duration_since(begun) });
+        }
+        self.subscription.advance(&[], &settled);
+    }
+
+    fn handle_batch(&self, records: &[Incoming]) {
+        let tokens: Vec<Token> = records.iter().map(|record| record.token).collect();
+        self.subscription.advance(&tokens, &[]);
+        let begun = Instant::now();
+        self.dispatcher.dispatch(records);
+        let took = begun.elapsed() / u32::try_from(records.len()).unwrap_or(u32::MAX).max(1);
+        let settled: Vec<Settled> =
+            tokens.into_iter().map(|token| Settled { token, took }).collect();
+        self.subscription.advance(&[], &settled);
     }
 
     fn join(&self, until: Instant) {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Error,
-    driver::{Incoming, Subscribe, Subscription, Token, Want},
+    driver::{Incoming, Settled, Subscribe, Subscription, Token, Want},
     lanes::Lanes,
     stats::Stats,
 };
@@ -167,29 +167,26 @@ impl KafkaSubscription {
 
 impl Subscription for KafkaSubscription {
     fn recv(&self, batch: &mut Vec<Incoming>, want: Want) -> bool {
-        let before = batch.len();
-        let received = self.shared.lanes.take(batch, want);
-        let mut progress = self.shared.progress();
-        for incoming in &batch[before..] {
-            let Token { slot, period, .. } = incoming.token;
-            progress.push(Progress::Dispatched { slot, period });
-        }
-        drop(progress);
-        self.shared.stats.dispatched.add(batch.len() - before);
-        // The last of what was committed in a lane is on its way: time for its next commit.
-        if batch[before..].iter().any(|taken| self.shared.lanes.is_idle(taken.token.lane))
-            || self.shared.watched.load(Ordering::Relaxed)
-        {
-            self.shared.wake.call();
-        }
-        received
+        self.shared.lanes.take(batch, want)
     }
 
-    fn settle(&self, token: Token, took: Duration) {
-        let Token { lane, slot, period } = token;
-        self.shared.progress().push(Progress::Finished { slot, period, took });
-        self.shared.lanes.settle(lane);
-        if self.shared.watched.load(Ordering::Relaxed) {
+    fn advance(&self, begun: &[Token], settled: &[Settled]) {
+        let mut progress = self.shared.progress();
+        for Token { slot, period, .. } in begun.iter().copied() {
+            progress.push(Progress::Dispatched { slot, period });
+        }
+        for Settled { token: Token { slot, period, .. }, took } in settled.iter().copied() {
+            progress.push(Progress::Finished { slot, period, took });
+        }
+        drop(progress);
+        self.shared.stats.dispatched.add(begun.len());
+        if !settled.is_empty() {
+            self.shared.lanes.settle(settled);
+        }
+        // The last of what was committed in a lane is on its way: time for its next commit.
+        if begun.iter().any(|token| self.shared.lanes.is_idle(token.lane))
+            || self.shared.watched.load(Ordering::Relaxed)
+        {
             self.shared.wake.call();
         }
     }

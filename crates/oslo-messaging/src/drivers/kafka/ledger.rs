@@ -165,7 +165,6 @@ pub(super) struct Ledger<R> {
     partitions: BTreeMap<Slot, Partition<R>>,
     /// Partitions that went while committed records were still on their way to an endpoint.
     departed: Vec<(Slot, Partition<R>)>,
-    in_flight: Option<(CommitId, usize)>,
     next_commit: CommitId,
     next_period: Period,
     /// Records in `taken`, in slices and waiting.
@@ -182,7 +181,6 @@ impl<R> Ledger<R> {
             limits,
             partitions: BTreeMap::new(),
             departed: Vec::new(),
-            in_flight: None,
             next_commit: 0,
             next_period: 0,
             held: 0,
@@ -299,10 +297,11 @@ impl<R> Ledger<R> {
         self.held += 1;
     }
 
-    /// Sends one commit for all partitions that may have one. One request at a time: a later one
-    /// can then never be overtaken by an earlier one.
+    /// Sends one commit for all partitions that may have one. A partition has one request at a
+    /// time, whoever owned it at the first: a later one can then never be overtaken by an earlier
+    /// one. Partitions do not wait for each other.
     fn commit(&mut self, now: Instant) {
-        if self.in_flight.is_some() || self.shutdown {
+        if self.shutdown {
             return;
         }
         let id = self.next_commit;
@@ -311,7 +310,13 @@ impl<R> Ledger<R> {
         let window = self.limits.window;
         let mut offsets = Vec::new();
         for (slot, part) in &mut self.partitions {
-            if part.leaving || part.blocked() || part.hold.is_some_and(|until| now < until) {
+            let under_way = part.slice.is_some()
+                || self.departed.iter().any(|(s, p)| s == slot && p.slice.is_some());
+            if under_way
+                || part.leaving
+                || part.blocked()
+                || part.hold.is_some_and(|until| now < until)
+            {
                 continue;
             }
             part.hold = None;
@@ -327,7 +332,6 @@ impl<R> Ledger<R> {
         }
         if !offsets.is_empty() {
             self.next_commit += 1;
-            self.in_flight = Some((id, offsets.len()));
             self.outputs.push_back(Output::Commit { id, offsets });
         }
     }
@@ -339,12 +343,6 @@ impl<R> Ledger<R> {
         slot: Slot,
         result: Result<(), CommitFailure>,
     ) {
-        if let Some((_, left)) = self.in_flight.as_mut().filter(|(current, _)| *current == id) {
-            *left -= 1;
-            if *left == 0 {
-                self.in_flight = None;
-            }
-        }
         let departed = self.departed.iter_mut().filter(|(s, _)| *s == slot).map(|(_, p)| p);
         let parts = self.partitions.get_mut(&slot).into_iter().chain(departed);
         // Rule 1: the slice is found in the ownership period that sent it, or not at all.
