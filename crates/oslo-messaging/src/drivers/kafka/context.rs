@@ -129,13 +129,6 @@ impl ClientContext for ReportContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            // Said by whoever makes the next producer.
-            if self.fate.get() == Fate::Alive {
-                self.fate.set(Fate::Fatal);
-            }
-            return;
-        }
         self.health.error(&error, reason);
     }
 

@@ -52,7 +52,9 @@ pub(super) fn run(producer: &Weak<Inner>) {
 
 fn supervise(inner: &Arc<Inner>, current: &Arc<Generation>) {
     let now = Instant::now();
-    if current.fate.get() == Fate::Fatal {
+    // The event of a fatal error has the code of its cause: only the client says that it is one.
+    if current.fate.get() == Fate::Fatal || current.client.client().fatal_error().is_some() {
+        current.fate.set(Fate::Fatal);
         replace_fatal(inner, current);
     } else if inner.options.delivery == Delivery::Confirmed {
         let words = || inner.health.last_error().map_or_else(String::new, |last| last.reason);
