@@ -9,7 +9,8 @@
 //! - Construction does no I/O and starts no thread: both begin with the first `send` or
 //!   `subscribe`. A driver may be forgotten instead of dropped.
 //! - [`Driver::send`] returns at once or when its queue has room; each [`Report`] is resolved
-//!   once: `delivered` only when the broker has taken ownership.
+//!   once: `delivered` only when the broker has taken ownership. A driver that queues or spools
+//!   detaches the report from its receipt and says `accepted` first.
 //! - [`Subscription::recv`] hands out records of one lane in order, the next one only after the
 //!   former was settled; a record that was handed out is never handed out again by the same
 //!   subscription.
@@ -23,7 +24,8 @@ use bytes::Bytes;
 
 use crate::{Error, message::Priority, wire::ContextStyle};
 pub use crate::{
-    receipt::{Failure, Report},
+    key::MessageKey,
+    receipt::{Acceptance, Failure, Report},
     target::Target,
 };
 
@@ -31,6 +33,11 @@ pub use crate::{
 pub trait Driver: fmt::Debug + Send + Sync {
     /// What this driver can do. Constant for its life.
     fn capabilities(&self) -> Capabilities;
+
+    /// Which part of a notification its record's key is. Constant for the driver's life.
+    fn message_key(&self) -> &MessageKey {
+        &MessageKey::None
+    }
 
     /// Hands a record over. `report` says later what became of it.
     fn send(&self, outgoing: Outgoing, report: Report);
@@ -48,8 +55,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfinished`] with the number of records that are still unanswered; they are
-    /// reported as not delivered or unknown.
+    /// [`Error::Lost`] with the number and the ids of the records that did not arrive, or may have:
+    /// they are reported so.
     fn close(&self, deadline: Duration) -> Result<(), Error>;
 }
 

@@ -155,6 +155,18 @@ pub enum Error {
         /// The client library's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A transport was closed while notifications were on their way, and these did not arrive or
+    /// nobody knows whether they did. Each was logged, too.
+    Lost {
+        /// What was closed, such as `kafka producer`.
+        what: &'static str,
+        /// How many are not on the broker.
+        not_delivered: usize,
+        /// How many were sent and not answered.
+        unknown: usize,
+        /// The message ids of the first hundred of them.
+        message_ids: Vec<String>,
+    },
     /// A deadline passed before everything was handed over.
     Unfinished {
         /// What was being closed, such as `kafka producer`.
@@ -302,6 +314,18 @@ impl fmt::Display for Error {
             Self::NotReady { cause } => write!(f, "the listener is not ready: {cause}"),
             Self::Closed { what } => write!(f, "the {what} is closed"),
             Self::Broker { driver, operation, .. } => write!(f, "{driver}: could not {operation}"),
+            Self::Lost { what, not_delivered, unknown, message_ids } => {
+                write!(
+                    f,
+                    "{what}: closed with {not_delivered} notifications not delivered and {unknown} \
+                     sent but not confirmed: {}",
+                    message_ids.join(", ")
+                )?;
+                match (not_delivered + unknown).saturating_sub(message_ids.len()) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
             Self::Unfinished { what, left } => write!(
                 f,
                 "{what}: {left} notifications were neither confirmed nor refused before the deadline"

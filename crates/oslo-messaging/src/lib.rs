@@ -67,6 +67,7 @@ pub mod conformance;
 pub mod driver;
 mod drivers;
 mod error;
+mod key;
 #[cfg(any(feature = "fake", feature = "kafka"))]
 mod lanes;
 mod message;
@@ -94,9 +95,9 @@ pub use notify::{
     NotificationFilter, NotificationFilterBuilder, Notifier, NotifierBuilder, Serializer,
     SerializerError, endpoint_fn, recorded_notifications,
 };
-pub use receipt::Receipt;
+pub use receipt::{FinalOutcome, Receipt, Sent};
 pub use secret::Secret;
-pub use stats::{Counter, Stats};
+pub use stats::{Counter, Gauge, Stats};
 pub use target::Target;
 pub use transport::{Transport, TransportBuilder};
 pub use url::{Host, TransportUrl};

@@ -1,4 +1,8 @@
 //! The two ends of one sending: the caller's [`Receipt`] and the driver's [`Report`]s.
+//!
+//! A receipt is told either what finally became of a record or, where the driver only queues or
+//! spools, that it was accepted. The final outcome reaches the counters, the log and the
+//! transport's observer in either case.
 
 use std::{
     future::Future,
@@ -34,6 +38,8 @@ struct Shared {
 struct State {
     pending: usize,
     failures: Vec<Undelivered>,
+    /// Some record was accepted and is not confirmed yet.
+    accepted: bool,
     waker: Option<Waker>,
     /// Threads that wait. Waking nobody still costs a system call.
     waiting: usize,
@@ -63,6 +69,17 @@ pub struct Receipt {
     shared: Arc<Shared>,
 }
 
+/// What a resolved [`Receipt`] promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sent {
+    /// The broker has the notification, on every topic.
+    Delivered,
+    /// This process has it, in memory (`delivery = queued`) or on disk (`spooled`): it is on its
+    /// way. What becomes of it is counted, logged when it fails, and told to the transport's
+    /// observer ([`TransportBuilder::on_outcome`](crate::TransportBuilder::on_outcome)).
+    Accepted,
+}
+
 /// The driver's end for one record: says once what became of it.
 ///
 /// A report that is dropped unsaid counts as [`Outcome::Unknown`]: no sending is ever without an
@@ -72,6 +89,45 @@ pub struct Report {
     shared: Option<Arc<Shared>>,
     topic: Box<str>,
     size_bytes: usize,
+    /// The receipt has its answer already: only counters, log and observer are told.
+    detached: bool,
+}
+
+/// The receipt's part of a report that was detached from it.
+#[derive(Debug)]
+pub struct Acceptance {
+    shared: Arc<Shared>,
+}
+
+impl Acceptance {
+    /// The record is queued or spooled: its receipt resolves with [`Sent::Accepted`].
+    pub fn accepted(self) {
+        self.shared.stats.accepted.add(1);
+        self.shared.resolve(Answer::Accepted);
+    }
+}
+
+/// What finally became of one record.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FinalOutcome {
+    /// The notification's message id.
+    pub message_id: String,
+    /// The notification's event type.
+    pub event_type: String,
+    /// The notification's priority.
+    pub priority: Priority,
+    /// The topic on the broker, such as `notifications.info`.
+    pub topic: String,
+    /// `Ok` when the broker has it; else why not, and whether it may have it all the same.
+    pub result: Result<(), Undelivered>,
+}
+
+/// What one record adds to its receipt.
+enum Answer {
+    Delivered,
+    Accepted,
+    Failed(Undelivered),
 }
 
 /// Why a driver did not deliver a record.
@@ -88,7 +144,8 @@ pub struct Failure {
 impl Receipt {
     /// A receipt that has no report yet.
     pub(crate) fn new(subject: Subject, stats: Arc<Stats>) -> Self {
-        let state = State { pending: 0, failures: Vec::new(), waker: None, waiting: 0 };
+        let state =
+            State { pending: 0, failures: Vec::new(), accepted: false, waker: None, waiting: 0 };
         let shared = Shared { subject, stats, state: Mutex::new(state), resolved: Condvar::new() };
         Self { shared: Arc::new(shared) }
     }
@@ -97,7 +154,8 @@ impl Receipt {
     pub(crate) fn expect(&self, size_bytes: usize) -> Report {
         self.shared.lock().pending += 1;
         self.shared.stats.sent.add(1);
-        Report { shared: Some(Arc::clone(&self.shared)), topic: "".into(), size_bytes }
+        let shared = Some(Arc::clone(&self.shared));
+        Report { shared, topic: "".into(), size_bytes, detached: false }
     }
 
     /// The notification's message id, such as `5c0f1d7e-0a3b-4b0e-8c9a-2f6f6f3f3b11`.
@@ -112,7 +170,16 @@ impl Receipt {
         self.shared.lock().pending == 0
     }
 
-    /// Blocks until the broker has accepted the notification, at most `timeout`.
+    /// What a success of this receipt means; `None` until it is resolved, and when it failed.
+    #[must_use]
+    pub fn sent(&self) -> Option<Sent> {
+        let state = self.shared.lock();
+        let sent = if state.accepted { Sent::Accepted } else { Sent::Delivered };
+        (state.pending == 0 && state.failures.is_empty()).then_some(sent)
+    }
+
+    /// Blocks until the broker has the notification, or until it is queued or spooled where the
+    /// option `delivery` says so, at most `timeout`.
     ///
     /// `Duration::MAX` waits for the driver's own limit (`delivery_timeout`), which always ends
     /// a sending. May be called again after a timeout.
@@ -165,11 +232,45 @@ impl Report {
         self
     }
 
+    /// The notification's message id.
+    #[must_use]
+    pub fn message_id(&self) -> &str {
+        self.shared.as_ref().map_or("", |shared| &shared.subject.message_id)
+    }
+
+    /// Moves the report out; what is left says nothing.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            shared: self.shared.take(),
+            topic: std::mem::take(&mut self.topic),
+            size_bytes: self.size_bytes,
+            detached: self.detached,
+        }
+    }
+
+    /// Takes the receipt's part off, for a driver that queues or spools: from here on the report
+    /// tells counters, log and observer only.
+    #[must_use]
+    pub fn detach(&mut self) -> Option<Acceptance> {
+        if std::mem::replace(&mut self.detached, true) {
+            return None;
+        }
+        self.shared.as_ref().map(|shared| Acceptance { shared: Arc::clone(shared) })
+    }
+
+    /// Undoes [`detach`](Self::detach): the record was not accepted after all.
+    pub fn reattach(&mut self, _: Acceptance) {
+        self.detached = false;
+    }
+
     /// The broker has taken ownership of the record.
     pub fn delivered(mut self) {
-        if let Some(shared) = self.shared.take() {
-            shared.stats.delivered.add(1);
-            shared.resolve(None);
+        let Some(shared) = self.shared.take() else { return };
+        shared.stats.delivered.add(1);
+        shared.tell(&self.topic, || Ok(()));
+        if !self.detached {
+            shared.resolve(Answer::Delivered);
         }
     }
 
@@ -200,7 +301,10 @@ impl Report {
             message_id = %undelivered.message_id,
             "{undelivered}"
         );
-        shared.resolve(Some(undelivered));
+        shared.tell(&self.topic, || Err(undelivered.clone()));
+        if !self.detached {
+            shared.resolve(Answer::Failed(undelivered));
+        }
     }
 }
 
@@ -219,9 +323,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn resolve(&self, failure: Option<Undelivered>) {
+    /// Tells the observer, if there is one.
+    fn tell(&self, topic: &str, result: impl FnOnce() -> Result<(), Undelivered>) {
+        self.stats.observe(|| FinalOutcome {
+            message_id: self.subject.message_id.clone(),
+            event_type: self.subject.event_type.clone(),
+            priority: self.subject.priority,
+            topic: topic.to_owned(),
+            result: result(),
+        });
+    }
+
+    fn resolve(&self, answer: Answer) {
         let mut state = self.lock();
-        state.failures.extend(failure);
+        match answer {
+            Answer::Delivered => {}
+            Answer::Accepted => state.accepted = true,
+            Answer::Failed(undelivered) => state.failures.push(undelivered),
+        }
         state.pending -= 1;
         if state.pending == 0 {
             let (waker, waiting) = (state.waker.take(), state.waiting > 0);
@@ -261,7 +380,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, Receipt, Subject};
+    use super::{Failure, Receipt, Sent, Subject};
     use crate::{
         error::{Cause, Error, Outcome},
         message::Priority,
@@ -323,6 +442,42 @@ mod tests {
             error.to_string(),
             "notification m-1 (a.b, 9 bytes) for topic t.info was not delivered: 9 bytes, limit 8"
         );
+    }
+
+    #[test]
+    fn an_accepted_record_resolves_its_receipt_and_its_end_is_counted_and_observed() {
+        let (receipt, stats) = receipt();
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let into = Arc::clone(&seen);
+        stats.set_observer(Arc::new(move |end| {
+            into.lock().unwrap().push((end.message_id.clone(), end.result.is_ok()));
+            panic!("on purpose: an observer's panic stays with it");
+        }));
+        let mut reports = [0; 2].map(|_| receipt.expect(9).to_topic("t.info"));
+        for report in &mut reports {
+            report.detach().unwrap().accepted();
+            assert!(report.detach().is_none());
+        }
+        receipt.wait(Duration::ZERO).unwrap();
+        assert_eq!(receipt.sent(), Some(Sent::Accepted));
+        let [first, second] = reports;
+        first.delivered();
+        drop(second);
+        assert_eq!(receipt.sent(), Some(Sent::Accepted));
+        assert_eq!((stats.accepted.get(), stats.delivered.get(), stats.unknown.get()), (2, 1, 1));
+        let expected = [("m-1".to_owned(), true), ("m-1".to_owned(), false)];
+        assert_eq!(*seen.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_record_that_is_not_accepted_after_all_fails_its_receipt() {
+        let (receipt, _) = receipt();
+        let mut report = receipt.expect(9).to_topic("t.info");
+        let acceptance = report.detach().unwrap();
+        report.reattach(acceptance);
+        assert!(!receipt.is_resolved());
+        drop(report);
+        assert_eq!(outcomes(receipt.wait(Duration::ZERO)), [Outcome::Unknown]);
     }
 
     #[test]

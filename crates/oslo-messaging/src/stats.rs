@@ -2,8 +2,14 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+use crate::receipt::FinalOutcome;
 
 /// A count that only grows.
 #[derive(Default)]
@@ -27,6 +33,42 @@ impl fmt::Debug for Counter {
     }
 }
 
+/// A value that goes up and down.
+#[derive(Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// The value now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "kafka")]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// Whoever wants to know what finally became of each record.
+pub(crate) type Observer = Arc<dyn Fn(&FinalOutcome) + Send + Sync>;
+
+/// Set once, before the first record.
+#[derive(Default)]
+struct ObserverSlot(OnceLock<Observer>);
+
+impl fmt::Debug for ObserverSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.get().is_some() { "set" } else { "none" })
+    }
+}
+
 /// What a transport has done since it was opened. Each field is read on its own.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -39,6 +81,21 @@ pub struct Stats {
     pub not_delivered: Counter,
     /// Records that were sent and not answered.
     pub unknown: Counter,
+    /// Records whose sender was told that they are queued or spooled.
+    pub accepted: Counter,
+    /// Records that were refused because a queue was full (`queue_overflow = drop` or `log`, or
+    /// `block` at the end of its time).
+    pub overflowed: Counter,
+    /// Further hand-overs to the client library, of records that were surely not stored.
+    pub handed_over_again: Counter,
+    /// Records that the breaker refused at once.
+    pub breaker_refused: Counter,
+    /// Times that the breaker opened.
+    pub breaker_opened: Counter,
+    /// 1 while the breaker is open, else 0.
+    pub breaker_open: Gauge,
+    /// Times that the client library's producer was given up and made anew.
+    pub producer_rebuilt: Counter,
     /// Records taken from the client library.
     pub received: Counter,
     /// Records handed to endpoints' workers.
@@ -59,4 +116,23 @@ pub struct Stats {
     pub returned: Counter,
     /// Times that the group assigned partitions.
     pub rebalances: Counter,
+    observer: ObserverSlot,
+}
+
+impl Stats {
+    /// Sets whom [`observe`](Self::observe) tells; the first one stays.
+    pub(crate) fn set_observer(&self, observer: Observer) {
+        // Only called where a transport is opened, once.
+        let _ = self.observer.0.set(observer);
+    }
+
+    /// Tells the observer, if there is one. Its panic stays here: the threads that call this have
+    /// more to do.
+    pub(crate) fn observe(&self, outcome: impl FnOnce() -> FinalOutcome) {
+        let Some(observer) = self.observer.0.get() else { return };
+        let outcome = outcome();
+        if catch_unwind(AssertUnwindSafe(|| observer(&outcome))).is_err() {
+            tracing::error!(message_id = %outcome.message_id, "the observer of outcomes panicked");
+        }
+    }
 }

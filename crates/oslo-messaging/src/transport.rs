@@ -1,12 +1,13 @@
 //! From a transport URL to a driver: the only match on the scheme.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     Error,
     config::{Config, Options},
     driver::Driver,
-    stats::Stats,
+    receipt::FinalOutcome,
+    stats::{Observer, Stats},
     url::TransportUrl,
 };
 
@@ -57,7 +58,7 @@ impl Transport {
     /// Begins a transport with a configuration.
     #[must_use]
     pub fn builder() -> TransportBuilder {
-        TransportBuilder { url: None, config: Config::new() }
+        TransportBuilder { url: None, config: Config::new(), observer: None }
     }
 
     /// What has been done through this transport since it was opened.
@@ -77,7 +78,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfinished`] with the number that is still unanswered.
+    /// [`Error::Lost`] with the number and the ids of those that did not arrive, or may have: they
+    /// are given up and reported so. What is spooled is kept, and no error.
     pub fn close(&self, deadline: Duration) -> Result<(), Error> {
         self.inner.driver.close(deadline)
     }
@@ -102,10 +104,22 @@ impl Transport {
 }
 
 /// Collects what a [`Transport`] is opened with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TransportBuilder {
     url: Option<String>,
     config: Config,
+    observer: Option<Observer>,
+}
+
+impl fmt::Debug for TransportBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may hold passwords.
+        f.debug_struct("TransportBuilder")
+            .field("has_url", &self.url.is_some())
+            .field("config", &self.config)
+            .field("has_observer", &self.observer.is_some())
+            .finish()
+    }
 }
 
 impl TransportBuilder {
@@ -121,6 +135,18 @@ impl TransportBuilder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Calls `observer` with what finally became of each record, delivered or not: for senders that
+    /// do not wait for receipts, or whose receipts say only that a notification was accepted
+    /// (`delivery = queued` and `spooled`). Default: nobody.
+    ///
+    /// It runs on a thread of the driver, which waits for it: it should be quick, and must not
+    /// wait for a receipt.
+    #[must_use]
+    pub fn on_outcome(mut self, observer: impl Fn(&FinalOutcome) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
         self
     }
 
@@ -152,6 +178,9 @@ impl TransportBuilder {
         };
         let url: TransportUrl = url.parse()?;
         let stats = Arc::new(Stats::default());
+        if let Some(observer) = self.observer {
+            stats.set_observer(observer);
+        }
         let driver = open_driver(&url, &self.config, &stats)?;
         let capabilities = driver.capabilities();
         if purpose == Purpose::Rpc && !capabilities.rpc {

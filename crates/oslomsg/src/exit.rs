@@ -127,7 +127,7 @@ fn judge(error: &Error) -> (Exit, Option<&'static str>) {
         Error::Undelivered(failures) => judge_failures(failures),
         Error::Broker { .. } => judge_words(&chain(error)).unwrap_or_else(unreachable),
         Error::NotReady { .. } => judge_words(&chain(error)).unwrap_or((Exit::TimedOut, None)),
-        Error::Unfinished { .. } => (Exit::TimedOut, None),
+        Error::Unfinished { .. } | Error::Lost { .. } => (Exit::TimedOut, None),
         _ => (Exit::Bug, None),
     }
 }

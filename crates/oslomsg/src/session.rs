@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oslo_messaging::{
-    Transport,
+    Transport, TransportBuilder,
     config::{Config, DEFAULT, KAFKA, NOTIFICATIONS},
 };
 
@@ -63,11 +63,16 @@ impl Session {
         url: Option<&str>,
         config: &Config,
     ) -> Result<Transport, Failure> {
-        let mut builder = Transport::builder().config(config.clone());
-        if let Some(url) = url.or(self.url.as_deref()) {
-            builder = builder.url(url);
+        Ok(self.transport_builder(url, config).for_notifications()?)
+    }
+
+    /// As [`transport`](Self::transport), for those who have more to say.
+    pub(crate) fn transport_builder(&self, url: Option<&str>, config: &Config) -> TransportBuilder {
+        let builder = Transport::builder().config(config.clone());
+        match url.or(self.url.as_deref()) {
+            Some(url) => builder.url(url),
+            None => builder,
         }
-        Ok(builder.for_notifications()?)
     }
 }
 

@@ -47,6 +47,24 @@ fn what_send_confirms_tail_shows_with_its_text_unchanged() {
 }
 
 #[test]
+fn what_is_queued_is_confirmed_or_told_by_the_end_of_the_command() {
+    let broker = Broker::start();
+    let queued = format!("{}?delivery=queued", broker.url);
+    let sent = run(&["send", "--transport-url", &queued, "--count", "50", "1"]).with(0);
+    assert!(sent.err.contains("sent 50, confirmed 50, not delivered 0, unknown 0"), "{sent:?}");
+    assert_eq!(broker.run(&["tail", "-e", "--output", "jsonl"]).with(0).json().len(), 50);
+    let nowhere = format!("{NOWHERE}?delivery=queued");
+    let lost = run(&["send", "--transport-url", &nowhere, "--count", "50", "--timeout", "1", "1"]);
+    assert!(matches!(lost.code, 69 | 75), "{lost:?}");
+    assert!(lost.err.contains("sent 50, confirmed 0, not delivered 50, unknown 0"), "{lost:?}");
+    // Of a service's file the command takes the brokers, not the way of sending.
+    let folder = Folder::new("queued");
+    let config = folder.file("nova.conf", "[oslo_messaging_kafka]\ndelivery = queued\n");
+    let args = ["send", "--transport-url", NOWHERE, "--config-file", &config, "--timeout", "1"];
+    run(&[&args[..], &["1"]].concat()).with(69);
+}
+
+#[test]
 fn the_lines_of_tail_are_an_input_of_send() {
     let broker = Broker::start();
     let sent = broker.run(&["send", "--input", CORPUS]).with(0);

@@ -20,4 +20,6 @@ pub use listener::{Listener, ListenerBuilder};
 pub use log_handler::NotificationLayer;
 pub use notifier::{Notifier, NotifierBuilder};
 pub use serializer::{NoOpSerializer, Serializer, SerializerError};
+#[cfg(feature = "kafka")]
+pub(crate) use sink::masked_line;
 pub use sink::recorded_notifications;

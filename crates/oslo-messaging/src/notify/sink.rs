@@ -82,11 +82,12 @@ impl Sink for Messaging {
     fn send(&self, notification: &Notification, retry: Retry, receipt: &Receipt) {
         let driver = self.transport.driver();
         let body = wire::encode(notification, driver.capabilities().context_style);
+        let key = driver.message_key().of(notification);
         for target in &self.topics {
             let outgoing = Outgoing {
                 target: Arc::clone(target),
                 priority: notification.priority,
-                key: None,
+                key: key.clone(),
                 headers: Vec::new(),
                 body: body.clone(),
                 retry,
@@ -120,6 +121,17 @@ impl Sink for Log {
             }
         }
     }
+}
+
+/// An encoded notification as one line of JSON, with its context, passwords masked: for a driver
+/// that can only log it.
+#[cfg(feature = "kafka")]
+pub(crate) fn masked_line(body: &[u8]) -> String {
+    let line = match wire::decode(body) {
+        Ok(notification) => wire::encode_bare(&notification, wire::ContextStyle::Nested),
+        Err(_) => body.to_vec().into(),
+    };
+    mask_json(&String::from_utf8_lossy(&line)).into_owned()
 }
 
 fn log_line(notification: &Notification) -> String {

@@ -8,6 +8,7 @@
 mod group;
 mod interop;
 mod listen;
+mod outage;
 mod python;
 mod send;
 mod support;

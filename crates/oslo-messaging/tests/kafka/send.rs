@@ -11,7 +11,7 @@ use rdkafka::{
 
 use crate::support::{LIMIT, Seen, corpus, listen, notifier, topic, transport, url};
 
-fn failures(result: Result<(), Error>) -> Vec<Undelivered> {
+pub(crate) fn failures(result: Result<(), Error>) -> Vec<Undelivered> {
     match result {
         Err(Error::Undelivered(failures)) => failures,
         other => panic!("{other:?}"),

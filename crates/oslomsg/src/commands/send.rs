@@ -24,7 +24,7 @@ use crate::{
     output,
     session::Session,
 };
-use outbox::Outbox;
+use outbox::{Ends, Outbox};
 
 /// How long a pause of the input goes unnoticed.
 const TICK: Duration = Duration::from_millis(100);
@@ -58,10 +58,11 @@ pub(crate) fn run(args: SendArgs, session: &Session) -> Result<Exit, Failure> {
     if dry_run {
         return print(&mut plan.source);
     }
-    let (transport, patience) = open(&plan.drivers, session)?;
+    let ends = Ends::default();
+    let (transport, patience) = open(&plan.drivers, session, &ends)?;
     let notifier = plan.notifier(&transport)?;
     let interrupt = Interrupt::install()?;
-    let mut outbox = Outbox::new(notifier, patience, interrupt.clone());
+    let mut outbox = Outbox::new(notifier, patience, interrupt.clone(), ends);
     let mut slot = Instant::now();
     while !interrupt.came() {
         match plan.source.next() {
@@ -114,8 +115,15 @@ fn print(source: &mut Source) -> Result<Exit, Failure> {
 }
 
 /// Opens the transport, with `--timeout` as its delivery timeout, and says how long that is.
-fn open(drivers: &[String], session: &Session) -> Result<(Transport, Duration), Failure> {
+fn open(
+    drivers: &[String],
+    session: &Session,
+    ends: &Ends,
+) -> Result<(Transport, Duration), Failure> {
     let mut config = session.config.clone();
+    // Whoever calls a command wants to know what became of it, whatever the service's own
+    // notifiers do. The URL can say otherwise.
+    config.set(KAFKA, "delivery", "confirmed");
     // All waiting is done before the end.
     config.set(KAFKA, "exit_flush_timeout", "0.5");
     if let Some(timeout) = session.timeout {
@@ -124,7 +132,8 @@ fn open(drivers: &[String], session: &Session) -> Result<(Transport, Duration), 
     let to_broker = drivers.iter().any(|driver| driver.starts_with("messaging"));
     // Other sinks need no broker, and so no URL.
     let url = (!to_broker && !session.has_url()).then_some("fake:");
-    let transport = session.transport(url, &config)?;
+    let builder = session.transport_builder(url, &config);
+    let transport = builder.on_outcome(ends.observer()).for_notifications()?;
     let is_kafka = transport.url().scheme() == "kafka";
     let query = if is_kafka { transport.url().query() } else { &[] };
     let patience = match session.timeout {

@@ -29,7 +29,7 @@ pub struct EmbeddedBroker {
     bootstrap: String,
 }
 
-struct Silent;
+pub(super) struct Silent;
 
 impl rdkafka::ClientContext for Silent {
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
@@ -68,6 +68,12 @@ impl EmbeddedBroker {
     #[must_use]
     pub fn transport_url(&self) -> String {
         format!("kafka://{}/", self.bootstrap)
+    }
+
+    /// The cluster itself, for faults.
+    #[cfg(test)]
+    pub(super) fn mock(&self) -> rdkafka::mocking::MockCluster<'_, Silent> {
+        self.client.client().mock_cluster().expect("the client has a mock cluster")
     }
 
     /// Makes a topic with this many partitions, before anybody asks for it.

@@ -7,6 +7,7 @@ use rdkafka::ClientConfig;
 use crate::{
     Error,
     config::{Config, Options},
+    key::MessageKey,
     url::TransportUrl,
 };
 
@@ -28,6 +29,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("bootstrap.servers", "name the brokers in the transport URL"),
     ("metadata.broker.list", "name the brokers in the transport URL"),
     ("log.queue", "the library reads the log itself"),
+    ("statistics.interval.ms", "the library reads the state of the connections from them"),
 ];
 
 /// Everything that the driver's parts need, read once.
@@ -38,7 +40,14 @@ pub(super) struct KafkaOptions {
     options: Options,
     pub(super) virtual_host: Option<String>,
     pub(super) default_group: String,
+    pub(super) delivery: Delivery,
     pub(super) delivery_timeout: Duration,
+    /// How long librdkafka tries; 0 is for ever.
+    pub(super) record_timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) queue_max_messages: usize,
+    pub(super) queue_overflow: Overflow,
+    pub(super) message_key: MessageKey,
     pub(super) exit_flush_timeout: Duration,
     pub(super) create_topics: bool,
     pub(super) topic_partitions: i32,
@@ -49,6 +58,25 @@ pub(super) struct KafkaOptions {
     pub(super) dispatch_order: DispatchOrder,
     pub(super) revoke_drain_timeout: Duration,
 }
+
+/// When a send is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Confirmed,
+    Queued,
+}
+
+/// What queued mode does with a record for which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overflow {
+    Block,
+    Drop,
+    Log,
+}
+
+/// The time that a queued record has to arrive where `delivery_timeout` is not set: nobody waits
+/// for it, and a broker that is started anew takes a minute.
+const QUEUED_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What stays in order when records are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +108,11 @@ impl KafkaOptions {
             let password = host.password.clone().unwrap_or_else(|| crate::Secret::new(""));
             Some((username, password))
         });
+        let delivery = match options.str("delivery") {
+            "queued" => Delivery::Queued,
+            _ => Delivery::Confirmed,
+        };
+        let delivery_timeout = options.seconds("delivery_timeout");
         let options_count = |name| usize::try_from(options.int(name)).unwrap_or(0);
         let options_i32 = |name| i32::try_from(options.int(name)).unwrap_or(-1);
         let this = Self {
@@ -87,7 +120,20 @@ impl KafkaOptions {
             credentials,
             virtual_host: url.virtual_host().filter(|host| *host != "/").map(str::to_owned),
             default_group: options.str("consumer_group").to_owned(),
-            delivery_timeout: options.seconds("delivery_timeout"),
+            delivery,
+            delivery_timeout,
+            record_timeout: match delivery {
+                Delivery::Queued if !options.is_set("delivery_timeout") => QUEUED_TIMEOUT,
+                Delivery::Queued | Delivery::Confirmed => delivery_timeout,
+            },
+            connect_timeout: options.seconds("connect_timeout"),
+            queue_max_messages: options_count("queue_max_messages").max(1),
+            queue_overflow: match options.str("queue_overflow") {
+                "drop" => Overflow::Drop,
+                "log" => Overflow::Log,
+                _ => Overflow::Block,
+            },
+            message_key: MessageKey::from_option(options.str("message_key")),
             exit_flush_timeout: options.seconds("exit_flush_timeout"),
             create_topics: options.boolean("create_topics"),
             topic_partitions: options_i32("topic_partitions"),
@@ -125,7 +171,9 @@ impl KafkaOptions {
         config
             .set("acks", "all")
             .set("enable.idempotence", o.boolean("enable_idempotence").to_string())
-            .set("message.timeout.ms", millis(self.delivery_timeout))
+            .set("message.timeout.ms", millis(self.record_timeout))
+            // Once a second: which connections are up, and where the leaders are.
+            .set("statistics.interval.ms", "1000")
             .set("topic.metadata.propagation.max.ms", millis(propagation))
             .set("linger.ms", millis(o.seconds("producer_batch_timeout")))
             .set("batch.num.messages", o.int("producer_batch_size").to_string())
@@ -228,13 +276,8 @@ impl KafkaOptions {
 
 /// Refuses settings whose meaning this version does not have: nothing is ignored quietly.
 fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
-    let only: &[(&str, &str)] = &[
-        ("delivery", "confirmed"),
-        ("message_key", "none"),
-        ("commit", "before_dispatch"),
-        ("dead_letter_topic", ""),
-        ("group_protocol", "classic"),
-    ];
+    let only: &[(&str, &str)] =
+        &[("commit", "before_dispatch"), ("dead_letter_topic", ""), ("group_protocol", "classic")];
     for (name, expected) in only {
         if options.str(name) != *expected {
             return Err(Error::InvalidOption {
@@ -245,6 +288,15 @@ fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
                 expected: format!("\"{expected}\": this version has no other value yet"),
             });
         }
+    }
+    if options.str("delivery") == "spooled" {
+        return Err(Error::InvalidOption {
+            group: GROUP,
+            name: "delivery".to_owned(),
+            value: "spooled".to_owned(),
+            origin: options.origin("delivery").to_string(),
+            expected: "confirmed or queued: this version has no spool yet".to_owned(),
+        });
     }
     if options.boolean("enable_auto_commit") {
         return Err(Error::InvalidOption {

@@ -23,10 +23,9 @@ use rdkafka::{
 };
 
 use super::{
-    config::KafkaOptions,
-    error::{ClientError, failure},
-    native,
-    producer::{InFlight, Inner, hand_over_again},
+    error::ClientError,
+    hand_over::InFlight,
+    producer::{Fate, FateCell, Inner},
 };
 
 /// How often the same words of librdkafka reach the log.
@@ -119,8 +118,8 @@ impl ClientContext for AdminContext {
 #[derive(Debug)]
 pub(super) struct ReportContext {
     pub(super) health: Arc<Health>,
-    pub(super) options: Arc<KafkaOptions>,
-    /// The producer that a record may be handed to once more.
+    /// Whether this librdkafka producer was given up, and why.
+    pub(super) fate: Arc<FateCell>,
     pub(super) inner: Weak<Inner>,
 }
 
@@ -132,32 +131,31 @@ impl ClientContext for ReportContext {
     fn error(&self, error: KafkaError, reason: &str) {
         self.health.error(&error, reason);
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if self.fate.get() == Fate::Alive
+            && let Some(inner) = self.inner.upgrade()
+        {
+            inner.note_statistics(statistics);
+        }
+    }
 }
 
 impl ProducerContext<NoCustomPartitioner> for ReportContext {
     type DeliveryOpaque = Box<InFlight>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, in_flight: Box<InFlight>) {
-        let (error, message) = match result {
-            Ok(_) => return in_flight.report.delivered(),
-            Err((error, message)) => (error, message),
+        let Some(inner) = self.inner.upgrade() else {
+            // The report says "unknown" when it is dropped: the producer is gone.
+            return;
         };
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        let may_be_persisted = native::may_be_persisted(message);
-        let again = hand_over_again(
-            Weak::clone(&self.inner),
-            &self.options,
-            code,
-            may_be_persisted,
-            || message.detach(),
-            in_flight,
-        );
-        let Err(in_flight) = again else { return };
-        let mut failure = failure(code, may_be_persisted, self.health.last_error().as_ref());
-        if code == RDKafkaErrorCode::MessageSizeTooLarge {
-            failure.detail = format!("{} bytes, {}", message.payload_len(), failure.detail);
+        match result {
+            Ok(_) => inner.delivered(*in_flight),
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                Inner::settle(&inner, code, message, self.fate.get(), in_flight);
+            }
         }
-        in_flight.report.failed(failure);
     }
 }
 

@@ -3,7 +3,11 @@
 //! | file | has |
 //! |---|---|
 //! | `config` | the options, and every librdkafka property that is set |
-//! | `producer` | sending: one producer, a report for each record |
+//! | `producer` | sending: the way of a call, and what each delivery report means |
+//! | `hand_over` | what travels with a record, and what waits to be handed over again |
+//! | `supervisor` | the producer's thread: timeouts, further hand-overs, a producer made anew |
+//! | `breaker` | whether sending is worth a try: a state machine without I/O |
+//! | `brokers` | which connections are up, by librdkafka's statistics |
 //! | `consumer` | listening as the library sees it |
 //! | `group` | the thread that owns the consumer and does what the ledger says |
 //! | `ledger` | **which record may be dispatched when**: a state machine without I/O |
@@ -16,13 +20,16 @@
 //! | `native` | the only unsafe code: what the wrapper does not offer |
 //! | `broker` | an embedded broker for demos and tests |
 
+mod breaker;
 mod broker;
+mod brokers;
 mod config;
 mod consumer;
 mod context;
 mod coverage;
 mod error;
 mod group;
+mod hand_over;
 mod ledger;
 mod native;
 mod producer;
@@ -30,6 +37,7 @@ mod reader;
 mod record;
 mod slots;
 mod start;
+mod supervisor;
 mod topics;
 
 use std::{sync::Arc, time::Duration};
@@ -42,6 +50,7 @@ use crate::{
     config::Config,
     driver::{Capabilities, Driver, Outgoing, Subscribe, Subscription},
     error::{Cause, Outcome},
+    key::MessageKey,
     receipt::{Failure, Report},
     stats::Stats,
     url::TransportUrl,
@@ -68,13 +77,18 @@ impl KafkaDriver {
         stats: Arc<Stats>,
     ) -> Result<Self, Error> {
         let options = Arc::new(KafkaOptions::resolve(url, config)?);
-        Ok(Self { producer: KafkaProducer::new(Arc::clone(&options)), options, stats })
+        let producer = KafkaProducer::new(Arc::clone(&options), Arc::clone(&stats));
+        Ok(Self { producer, options, stats })
     }
 }
 
 impl Driver for KafkaDriver {
     fn capabilities(&self) -> Capabilities {
         Capabilities { durable: true, ..Capabilities::notifications_only(SCHEME) }
+    }
+
+    fn message_key(&self) -> &MessageKey {
+        &self.options.message_key
     }
 
     fn send(&self, outgoing: Outgoing, report: Report) {

@@ -427,6 +427,16 @@ pub(super) fn no_rebalance_delay<C: ClientContext>(client: &Client<C>) {
     }
 }
 
+/// Makes a client fail for good, as an idempotence error does.
+#[cfg(test)]
+pub(super) fn fail_for_good<C: ClientContext>(client: &Client<C>) {
+    let code = NativeError::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    // SAFETY: the client is alive; librdkafka copies the words.
+    unsafe {
+        bindings::rd_kafka_test_fatal_error(client.native_ptr(), code, c"a test's".as_ptr());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Bytes, bindings, header_list};

@@ -1,12 +1,15 @@
 //! What was handed over and not answered yet, and the count of what became of it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fmt,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use oslo_messaging::{Error, Notification, Notifier, Outcome, Receipt, Transport};
+use oslo_messaging::{
+    Error, FinalOutcome, Notification, Notifier, Outcome, Receipt, Sent, Transport,
+};
 
 use crate::{
     exit::{Exit, Failure},
@@ -25,12 +28,35 @@ const TICK: Duration = Duration::from_millis(50);
 /// Failures that are told one by one; the rest is counted.
 const MOST_TOLD: u64 = 10;
 
+/// What finally became of notifications whose receipts said only that they were accepted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ends(Arc<Mutex<HashMap<String, Vec<FinalOutcome>>>>);
+
+impl Ends {
+    /// Notes each outcome.
+    pub(super) fn observer(&self) -> impl Fn(&FinalOutcome) + Send + Sync + 'static {
+        let Self(ends) = self.clone();
+        move |end| {
+            let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+            ends.entry(end.message_id.clone()).or_default().push(end.clone());
+        }
+    }
+
+    fn take(&self, message_id: &str) -> Vec<FinalOutcome> {
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.remove(message_id).unwrap_or_default()
+    }
+}
+
 /// Sends without waiting for each answer, and collects the answers.
 pub(super) struct Outbox {
     notifier: Option<Notifier>,
     patience: Duration,
     interrupt: Interrupt,
+    ends: Ends,
     pending: VecDeque<Pending>,
+    /// Label and message id of those that were only accepted.
+    accepted: Vec<(Option<String>, String)>,
     tally: Tally,
 }
 
@@ -46,6 +72,8 @@ struct Pending {
 pub(super) struct Tally {
     sent: u64,
     confirmed: u64,
+    /// Queued or spooled, and not confirmed by the end of the command.
+    accepted: u64,
     not_delivered: u64,
     unknown: u64,
     bad: u64,
@@ -57,9 +85,15 @@ pub(super) struct Tally {
 }
 
 impl Outbox {
-    pub(super) fn new(notifier: Notifier, patience: Duration, interrupt: Interrupt) -> Self {
-        let (pending, tally) = (VecDeque::new(), Tally::default());
-        Self { notifier: Some(notifier), patience, interrupt, pending, tally }
+    pub(super) fn new(
+        notifier: Notifier,
+        patience: Duration,
+        interrupt: Interrupt,
+        ends: Ends,
+    ) -> Self {
+        let notifier = Some(notifier);
+        let (pending, accepted, tally) = (VecDeque::new(), Vec::new(), Tally::default());
+        Self { notifier, patience, interrupt, ends, pending, accepted, tally }
     }
 
     /// Counts and reports what cannot be sent.
@@ -94,6 +128,7 @@ impl Outbox {
             self.settle_first();
         }
         let flushed = self.pending.is_empty() || transport.close(FLUSH).is_ok();
+        self.settle_accepted(&transport);
         self.tally.partly = transport.stats().delivered.get() > 0;
         if !flushed {
             // Without its producer every receipt says whether its notification was ever sent.
@@ -111,6 +146,28 @@ impl Outbox {
             output::error(format_args!("... and {} more", failed - MOST_TOLD));
         }
         self.tally
+    }
+
+    /// Finds out what became of those that were only accepted.
+    fn settle_accepted(&mut self, transport: &Transport) {
+        if self.accepted.is_empty() {
+            return;
+        }
+        let patience = if self.interrupt.came() { FLUSH } else { self.patience };
+        // Each one that is lost is told below.
+        let _ = transport.close(patience);
+        for (label, message_id) in std::mem::take(&mut self.accepted) {
+            let ends = self.ends.take(&message_id);
+            let failed: Vec<_> = ends.iter().filter_map(|end| end.result.clone().err()).collect();
+            if !failed.is_empty() {
+                self.fail(label.as_deref(), Error::Undelivered(failed));
+            } else if ends.is_empty() {
+                self.tally.accepted += 1;
+            } else {
+                self.tally.confirmed += 1;
+                self.tally.last_confirmed = Some(message_id);
+            }
+        }
     }
 
     /// Waits for the first answer, until it is there, its deadline passes or an interrupt comes.
@@ -131,8 +188,14 @@ impl Outbox {
         let answered = first.receipt.is_resolved();
         match first.receipt.wait(Duration::ZERO) {
             Ok(()) => {
+                let id = first.receipt.message_id().to_owned();
+                if first.receipt.sent() == Some(Sent::Accepted) {
+                    self.accepted.push((first.label, id));
+                    return;
+                }
+                drop(self.ends.take(&id));
                 self.tally.confirmed += 1;
-                self.tally.last_confirmed = Some(first.receipt.message_id().to_owned());
+                self.tally.last_confirmed = Some(id);
             }
             Err(error) if answered => self.fail(first.label.as_deref(), error),
             Err(_) => {
@@ -189,11 +252,12 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, confirmed, not_delivered, unknown, bad, .. } = self;
-        write!(
-            f,
-            "sent {sent}, confirmed {confirmed}, not delivered {not_delivered}, unknown {unknown}"
-        )?;
+        let Self { sent, confirmed, accepted, not_delivered, unknown, bad, .. } = self;
+        write!(f, "sent {sent}, confirmed {confirmed}, ")?;
+        if *accepted > 0 {
+            write!(f, "accepted {accepted}, ")?;
+        }
+        write!(f, "not delivered {not_delivered}, unknown {unknown}")?;
         if *bad > 0 {
             write!(f, ", bad lines {bad}")?;
         }

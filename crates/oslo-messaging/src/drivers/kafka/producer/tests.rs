@@ -1,0 +1,410 @@
+//! Sending against the embedded broker with its faults: what the sender is told, what is on the
+//! broker afterwards, and how long it took.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rdkafka::{
+    producer::{Producer, PurgeConfig},
+    types::{RDKafkaApiKey as Api, RDKafkaRespErr as Answer},
+};
+
+use super::{Fate, KafkaOptions, KafkaProducer, native};
+use crate::{
+    Error,
+    config::Config,
+    driver::{Outgoing, Retry, Target},
+    drivers::kafka::{EmbeddedBroker, Read, ReadFrom, Reader},
+    error::{Cause, Outcome, Undelivered},
+    message::Priority,
+    receipt::{Receipt, Sent, Subject},
+    stats::Stats,
+    url::TransportUrl,
+};
+
+/// Longest wait for anything that should happen.
+const LIMIT: Duration = Duration::from_secs(30);
+const TOPIC: &str = "t.info";
+
+struct Bench {
+    broker: EmbeddedBroker,
+    producer: KafkaProducer,
+    stats: Arc<Stats>,
+}
+
+impl Bench {
+    fn new(nodes: u16, partitions: i32, query: &str) -> Self {
+        let broker = EmbeddedBroker::start(nodes).unwrap();
+        broker.create_topic(TOPIC, partitions).unwrap();
+        let url = format!("{}?{query}", broker.transport_url());
+        let options = KafkaOptions::resolve(&url.parse().unwrap(), &Config::new()).unwrap();
+        let stats = Arc::new(Stats::default());
+        let producer = KafkaProducer::new(Arc::new(options), Arc::clone(&stats));
+        Self { broker, producer, stats }
+    }
+
+    fn send_with(&self, id: &str, key: Option<&str>, retry: i64) -> Receipt {
+        let subject = Subject {
+            message_id: id.to_owned(),
+            event_type: "case.sent".to_owned(),
+            priority: Priority::Info,
+        };
+        let receipt = Receipt::new(subject, Arc::clone(&self.stats));
+        let outgoing = Outgoing {
+            target: Arc::new(Target::new("t")),
+            priority: Priority::Info,
+            key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+            headers: vec![("message_id".to_owned(), Bytes::copy_from_slice(id.as_bytes()))],
+            body: Bytes::copy_from_slice(id.as_bytes()),
+            retry: Retry::from(retry),
+        };
+        self.producer.send(TOPIC, &outgoing, receipt.expect(id.len()).to_topic(TOPIC));
+        receipt
+    }
+
+    fn send(&self, id: &str) -> Receipt {
+        self.send_with(id, None, -1)
+    }
+
+    /// What the topic has, in the order of each partition.
+    fn on_broker(&self) -> Vec<String> {
+        let url: TransportUrl = self.broker.transport_url().parse().unwrap();
+        let topics = [TOPIC.to_owned()];
+        let mut reader =
+            Reader::open(&url, &Config::new(), &topics, ReadFrom::Beginning, LIMIT).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match reader.next(LIMIT).unwrap() {
+                Read::Record(record) => {
+                    let body = record.body.unwrap();
+                    assert_eq!(record.headers, [("message_id".to_owned(), body.clone())]);
+                    found.push(String::from_utf8(body.to_vec()).unwrap());
+                }
+                Read::End => return found,
+                Read::Nothing => panic!("no end"),
+            }
+        }
+    }
+
+    fn wait_until(&self, what: &str, reached: impl Fn(&Stats) -> bool) {
+        let begun = Instant::now();
+        while !reached(&self.stats) {
+            assert!(begun.elapsed() < LIMIT, "{what}: {:?}", self.stats);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn failure(receipt: &Receipt) -> Undelivered {
+    match receipt.wait(LIMIT) {
+        Err(Error::Undelivered(mut failures)) if failures.len() == 1 => failures.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn seconds(from: Instant) -> f64 {
+    from.elapsed().as_secs_f64()
+}
+
+#[test]
+fn a_record_refused_for_its_epoch_is_handed_over_again_as_often_as_retry_says() {
+    let bench = Bench::new(1, 1, "");
+    let refuse = |times: usize| {
+        let error = Answer::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
+        bench.broker.mock().request_errors(Api::Produce, &vec![error; times]);
+    };
+    bench.send("first").wait(LIMIT).unwrap();
+    refuse(1);
+    let failed = failure(&bench.send_with("never again", None, 0));
+    assert_eq!(failed.outcome, Outcome::NotDelivered, "{failed}");
+    refuse(2);
+    bench.send_with("twice more", None, 2).wait(LIMIT).unwrap();
+    refuse(3);
+    let failed = failure(&bench.send_with("too few", None, 2));
+    assert_eq!(failed.outcome, Outcome::NotDelivered, "{failed}");
+    refuse(5);
+    bench.send("until it is there").wait(LIMIT).unwrap();
+    assert_eq!(bench.stats.handed_over_again.get(), 2 + 2 + 5);
+    assert_eq!(bench.on_broker(), ["first", "twice more", "until it is there"]);
+}
+
+#[test]
+fn after_a_fatal_error_what_was_not_stored_goes_to_a_new_producer_in_order() {
+    let bench = Bench::new(1, 1, "");
+    bench.send("0").wait(LIMIT).unwrap();
+    bench.broker.mock().broker_down(1).unwrap();
+    let mut receipts: Vec<_> = (1..20).map(|n| bench.send(&n.to_string())).collect();
+    let only_once = bench.send_with("only once", None, 0);
+    native::fail_for_good(bench.producer.inner.current().unwrap().client.client());
+    let failed = failure(&only_once);
+    assert_eq!(failed.outcome, Outcome::NotDelivered, "{failed}");
+    receipts.extend((20..40).map(|n| bench.send(&n.to_string())));
+    bench.broker.mock().broker_up(1).unwrap();
+    for receipt in &receipts {
+        receipt.wait(LIMIT).unwrap();
+        assert_eq!(receipt.sent(), Some(Sent::Delivered));
+    }
+    let expected: Vec<_> = (0..40).map(|n| n.to_string()).collect();
+    assert_eq!(bench.on_broker(), expected);
+    assert_eq!(bench.stats.producer_rebuilt.get(), 1);
+}
+
+#[test]
+fn after_a_fatal_error_what_may_be_stored_is_unknown_and_not_sent_again() {
+    let bench = Bench::new(1, 1, "");
+    bench.send("0").wait(LIMIT).unwrap();
+    // The request is on its way for longer than the producer waits for answers.
+    bench.broker.mock().broker_round_trip_time(1, Duration::from_secs(6)).unwrap();
+    let sent = bench.send("sent");
+    thread::sleep(Duration::from_millis(500));
+    native::fail_for_good(bench.producer.inner.current().unwrap().client.client());
+    let failed = failure(&sent);
+    assert_eq!(failed.outcome, Outcome::Unknown, "{failed}");
+    bench.broker.mock().broker_round_trip_time(1, Duration::ZERO).unwrap();
+    bench.send("next").wait(LIMIT).unwrap();
+    let found = bench.on_broker();
+    assert_eq!(found.iter().filter(|id| *id == "sent").count(), 1, "{found:?}");
+    assert_eq!(bench.stats.handed_over_again.get(), 0);
+}
+
+#[test]
+fn two_hundred_calls_without_a_broker_take_one_timeout_and_the_bus_is_found_again() {
+    let bench = Bench::new(1, 1, "connect_timeout=2");
+    bench.broker.mock().broker_down(1).unwrap();
+    let begun = Instant::now();
+    for n in 0..200 {
+        let failed = failure(&bench.send(&n.to_string()));
+        assert_eq!((failed.outcome, failed.cause), (Outcome::NotDelivered, Cause::Unreachable));
+        let words = "no connection to any broker for 2s; last word of the client: ";
+        assert!(failed.detail.contains(words), "{failed}");
+        assert!(failed.detail.contains("Connect"), "{failed}");
+    }
+    let took = seconds(begun);
+    println!("200 calls without a broker took {took:.2} s with connect_timeout 2 s");
+    assert!((2.0..4.0).contains(&took), "{took}");
+    assert_eq!(bench.stats.breaker_opened.get(), 1);
+    assert_eq!(bench.stats.breaker_refused.get(), 199);
+    assert_eq!(bench.stats.breaker_open.get(), 1);
+    bench.broker.mock().broker_up(1).unwrap();
+    bench.wait_until("the breaker closes", |stats| stats.breaker_open.get() == 0);
+    bench.send("after").wait(LIMIT).unwrap();
+    assert_eq!(bench.on_broker(), ["after"]);
+}
+
+#[test]
+fn what_is_held_when_the_last_connection_is_lost_fails_with_the_cause() {
+    let bench = Bench::new(1, 1, "connect_timeout=1.5");
+    bench.send("before").wait(LIMIT).unwrap();
+    bench.broker.mock().broker_down(1).unwrap();
+    let begun = Instant::now();
+    let held: Vec<_> = (0..50).map(|n| bench.send(&n.to_string())).collect();
+    for receipt in &held {
+        let failed = failure(receipt);
+        assert_eq!(failed.cause, Cause::Unreachable, "{failed}");
+        assert_eq!(failed.outcome, Outcome::NotDelivered, "{failed}");
+    }
+    assert!((1.0..5.0).contains(&seconds(begun)), "{}", seconds(begun));
+    bench.broker.mock().broker_up(1).unwrap();
+    bench.wait_until("the breaker closes", |stats| stats.breaker_open.get() == 0);
+    bench.send("after").wait(LIMIT).unwrap();
+    assert_eq!(bench.on_broker(), ["before", "after"]);
+}
+
+/// The partition that librdkafka's default partitioner gives a key.
+fn partition_of(key: &str, partitions: u32) -> u32 {
+    let crc = key.bytes().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    });
+    !crc % partitions
+}
+
+#[test]
+fn a_dead_partition_does_not_open_the_breaker() {
+    let bench = Bench::new(2, 2, "connect_timeout=2&delivery_timeout=3");
+    bench.broker.mock().partition_leader(TOPIC, 0, Some(1)).unwrap();
+    bench.broker.mock().partition_leader(TOPIC, 1, Some(2)).unwrap();
+    let key_of = |partition| {
+        let keys = (0..).map(|n| format!("key-{n}"));
+        keys.into_iter().find(|key| partition_of(key, 2) == partition).unwrap()
+    };
+    let (alive, dead) = (key_of(0), key_of(1));
+    for key in [&alive, &dead] {
+        bench.send_with("before", Some(key), -1).wait(LIMIT).unwrap();
+    }
+    bench.broker.mock().broker_down(2).unwrap();
+    for round in 0..2 {
+        let begun = Instant::now();
+        let failed = failure(&bench.send_with("dead", Some(&dead), -1));
+        assert!(seconds(begun) > 2.0, "the dead partition is tried: {failed}");
+        let id = format!("alive {round}");
+        bench.send_with(&id, Some(&alive), -1).wait(LIMIT).unwrap();
+    }
+    assert_eq!(bench.stats.breaker_opened.get(), 0);
+    // Both brokers: the bus is dead, and the same timeout opens it.
+    bench.broker.mock().broker_down(1).unwrap();
+    failure(&bench.send_with("dead", Some(&dead), -1));
+    bench.wait_until("the breaker opens", |stats| stats.breaker_opened.get() == 1);
+}
+
+#[test]
+fn without_answers_the_first_timeout_opens_the_breaker_and_a_trial_closes_it() {
+    let bench = Bench::new(1, 1, "delivery_timeout=1.5");
+    bench.send("before").wait(LIMIT).unwrap();
+    // Connected, metadata is answered, and nothing is stored.
+    let error = Answer::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+    bench.broker.mock().request_errors(Api::Produce, &vec![error; 10_000]);
+    let begun = Instant::now();
+    for n in 0..200 {
+        let failed = failure(&bench.send(&n.to_string()));
+        assert_eq!(failed.cause, Cause::TimedOut, "{failed}");
+    }
+    let took = seconds(begun);
+    assert!(took < 1.5 + 2.0, "{took}");
+    assert_eq!(bench.stats.breaker_opened.get(), 1);
+    bench.broker.mock().clear_request_errors(Api::Produce);
+    let begun = Instant::now();
+    while bench.send("trial").wait(LIMIT).is_err() {
+        assert!(begun.elapsed() < LIMIT, "never closed");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(bench.stats.breaker_open.get(), 0);
+    bench.send("after").wait(LIMIT).unwrap();
+}
+
+#[test]
+fn a_full_queue_is_waited_for_unless_the_caller_wants_a_single_hand_over() {
+    let bench = Bench::new(1, 1, "queue_max_messages=5&delivery_timeout=3&connect_timeout=20");
+    bench.broker.mock().broker_down(1).unwrap();
+    let held: Vec<_> = (0..5).map(|n| bench.send(&n.to_string())).collect();
+    let begun = Instant::now();
+    let failed = failure(&bench.send_with("once", None, 0));
+    assert_eq!((failed.outcome, failed.cause), (Outcome::NotDelivered, Cause::QueueFull));
+    assert!(seconds(begun) < 0.5, "at once: {}", seconds(begun));
+    let failed = failure(&bench.send("too late"));
+    assert!((2.0..4.5).contains(&seconds(begun)), "{}", seconds(begun));
+    assert_eq!(failed.outcome, Outcome::NotDelivered, "{failed}");
+    held.iter().for_each(|receipt| assert_eq!(failure(receipt).outcome, Outcome::NotDelivered));
+    bench.broker.mock().broker_up(1).unwrap();
+    let begun = Instant::now();
+    while bench.send("room").wait(LIMIT).is_err() {
+        assert!(begun.elapsed() < LIMIT, "never closed");
+        thread::sleep(Duration::from_millis(50));
+    }
+    thread::scope(|scope| {
+        let many = || (0..100).map(|n| bench.send(&format!("m-{n}"))).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(many)).collect();
+        for receipt in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {
+            receipt.wait(LIMIT).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_send_ends_with_its_own_deadline_although_librdkafka_counts_from_the_hand_over() {
+    let bench = Bench::new(1, 1, "queue_max_messages=1&delivery_timeout=4&connect_timeout=20");
+    bench.broker.mock().broker_down(1).unwrap();
+    let first = bench.send("first");
+    // Room comes when the first one expires, half a second before the second one's own end.
+    thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    let second = bench.send("second");
+    let failed = failure(&second);
+    assert!(seconds(begun) < 6.5, "{failed} after {}", seconds(begun));
+    assert_eq!(failure(&first).outcome, Outcome::NotDelivered);
+}
+
+#[test]
+fn closing_says_which_records_did_not_arrive() {
+    let bench = Bench::new(1, 1, "connect_timeout=20");
+    bench.send("arrived").wait(LIMIT).unwrap();
+    bench.broker.mock().broker_down(1).unwrap();
+    let held: Vec<_> = (0..150).map(|n| bench.send(&format!("m-{n}"))).collect();
+    let begun = Instant::now();
+    match bench.producer.close(Duration::from_secs(1)) {
+        Err(Error::Lost { not_delivered: 150, unknown: 0, message_ids, .. }) => {
+            let expected: Vec<_> = (0..100).map(|n| format!("m-{n}")).collect();
+            assert_eq!(message_ids, expected);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!((1.0..2.5).contains(&seconds(begun)), "{}", seconds(begun));
+    for receipt in &held {
+        assert!(receipt.is_resolved());
+        assert_eq!(failure(receipt).outcome, Outcome::NotDelivered);
+    }
+    assert!(bench.producer.close(Duration::from_secs(1)).is_ok(), "there is nothing left");
+}
+
+#[test]
+fn queued_sends_are_accepted_at_once_and_survive_a_broker_that_is_away() {
+    let bench = Bench::new(1, 1, "delivery=queued&connect_timeout=0.5");
+    bench.send("before").wait(LIMIT).unwrap();
+    bench.wait_until("confirmed", |stats| stats.delivered.get() == 1);
+    bench.broker.mock().broker_down(1).unwrap();
+    let begun = Instant::now();
+    for n in 0..500 {
+        let receipt = bench.send(&n.to_string());
+        assert_eq!(receipt.sent(), Some(Sent::Accepted));
+        receipt.wait(Duration::ZERO).unwrap();
+    }
+    assert!(seconds(begun) < 1.0, "{}", seconds(begun));
+    thread::sleep(Duration::from_secs(3));
+    bench.broker.mock().broker_up(1).unwrap();
+    bench.producer.close(LIMIT).unwrap();
+    assert_eq!((bench.stats.accepted.get(), bench.stats.delivered.get()), (501, 501));
+    assert_eq!(bench.on_broker().len(), 501);
+    assert_eq!(bench.stats.breaker_opened.get(), 0);
+}
+
+#[test]
+fn a_full_queue_of_queued_sends_blocks_drops_or_logs() {
+    for (policy, least, most) in [("block", 1.0, 2.5), ("drop", 0.0, 0.3), ("log", 0.0, 0.3)] {
+        let query = format!(
+            "delivery=queued&queue_max_messages=3&delivery_timeout=1.2&queue_overflow={policy}"
+        );
+        let bench = Bench::new(1, 1, &query);
+        // What is held must stay longer than a blocked call waits.
+        let mut options = (*bench.producer.inner.options).clone();
+        options.record_timeout = Duration::from_secs(20);
+        let stats = Arc::clone(&bench.stats);
+        let producer = KafkaProducer::new(Arc::new(options), stats);
+        let bench = Bench { producer, ..bench };
+        bench.broker.mock().broker_down(1).unwrap();
+        for n in 0..3 {
+            assert_eq!(bench.send(&n.to_string()).sent(), Some(Sent::Accepted));
+        }
+        let begun = Instant::now();
+        let failed = failure(&bench.send_with("too many", None, 0));
+        let took = seconds(begun);
+        assert!((least..most).contains(&took), "{policy}: {took}");
+        assert_eq!((failed.outcome, failed.cause), (Outcome::NotDelivered, Cause::QueueFull));
+        assert_eq!(failed.detail.contains("in the log"), policy == "log", "{failed}");
+        assert_eq!((bench.stats.overflowed.get(), bench.stats.accepted.get()), (1, 3));
+        bench.broker.mock().broker_up(1).unwrap();
+        // Room again: a call gets in, whatever the policy.
+        bench.wait_until("confirmed", |stats| stats.delivered.get() == 3);
+        assert_eq!(bench.send("room").sent(), Some(Sent::Accepted), "{policy}");
+        bench.producer.close(LIMIT).unwrap();
+        assert_eq!(bench.on_broker(), ["0", "1", "2", "room"], "{policy}");
+    }
+}
+
+#[test]
+fn a_purge_that_is_not_ours_is_handed_over_again() {
+    let bench = Bench::new(1, 1, "");
+    bench.send("0").wait(LIMIT).unwrap();
+    bench.broker.mock().broker_down(1).unwrap();
+    let receipt = bench.send("1");
+    let current = bench.producer.inner.current().unwrap();
+    current.fate.set(Fate::Fatal);
+    current.client.purge(PurgeConfig::default().queue());
+    bench.broker.mock().broker_up(1).unwrap();
+    receipt.wait(LIMIT).unwrap();
+    assert_eq!(bench.on_broker(), ["0", "1"]);
+}

@@ -1,0 +1,238 @@
+//! The producer's own thread: it serves librdkafka's callbacks, and between them does what no call
+//! waits for. It looks at the connections, ends sends whose time has come, hands over again,
+//! makes another librdkafka producer where the old one is of no more use, and asks the brokers
+//! for a breaker that is open.
+
+use std::{
+    sync::{Arc, PoisonError, Weak},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    error::RDKafkaErrorCode as Code,
+    producer::{Producer, PurgeConfig},
+};
+
+use super::{
+    config::Delivery,
+    error::failure,
+    hand_over::Held,
+    producer::{Fate, Generation, Inner, PURGE_REPORTS, refused, unknown},
+    topics,
+};
+use crate::error::Cause;
+
+/// Longest time between two looks.
+const TICK: Duration = Duration::from_millis(100);
+/// The same while records wait to be handed over again.
+const SHORT_TICK: Duration = Duration::from_millis(5);
+/// How long requests that are on their way get to be answered after a fatal error.
+const FATAL_FLUSH: Duration = Duration::from_secs(2);
+/// How long a new topic is left to become known before it is asked for again.
+const NEW_TOPIC_PAUSE: Duration = Duration::from_millis(50);
+/// How long brokers have to answer a probe.
+const PROBE_ANSWER: Duration = Duration::from_secs(5);
+
+/// Runs until the producer is dropped.
+pub(super) fn run(producer: &Weak<Inner>) {
+    loop {
+        let Some(inner) = producer.upgrade() else { return };
+        let (Some(current), false) = (inner.current(), inner.is_stopped()) else { return };
+        let tick = if inner.waiting.is_holding() { SHORT_TICK } else { TICK };
+        // Whoever closes the producer must not wait for this handle.
+        drop(inner);
+        current.client.poll(tick);
+        let Some(inner) = producer.upgrade() else { return };
+        if !inner.is_stopped() {
+            supervise(&inner, &current);
+        }
+    }
+}
+
+fn supervise(inner: &Arc<Inner>, current: &Arc<Generation>) {
+    let now = Instant::now();
+    // The event of a fatal error has the code of its cause: only the client says that it is one.
+    if current.fate.get() == Fate::Fatal || current.client.client().fatal_error().is_some() {
+        current.fate.set(Fate::Fatal);
+        replace_fatal(inner, current);
+    } else if inner.options.delivery == Delivery::Confirmed {
+        let words = || inner.health.last_error().map_or_else(String::new, |last| last.reason);
+        let must_fail = inner.breaker.connections(now, inner.any_connection(), words);
+        if must_fail && inner.unanswered() > 0 && current.fate.get() == Fate::Alive {
+            fail_held(inner, current);
+        }
+    }
+    end_expired(inner, now);
+    if inner.waiting.is_holding() {
+        hand_over_waiting(inner);
+    }
+    if inner.breaker.wants_probe(now) {
+        probe(inner);
+    }
+}
+
+/// An idempotence error: the producer takes nothing more. What surely was not stored goes to the
+/// next one in the order of its calls, what may be stored is unknown.
+fn replace_fatal(inner: &Arc<Inner>, current: &Arc<Generation>) {
+    inner.waiting.hold();
+    let words = current.client.client().fatal_error().map_or_else(String::new, |(_, words)| words);
+    tracing::error!("librdkafka's producer has failed for good and is made anew: {words}");
+    let new = match Inner::make(inner) {
+        Ok(new) => new,
+        Err(error) => return tracing::error!("{error}; tried again"),
+    };
+    // Requests on their way keep their answers; then the rest is reported.
+    if current.client.flush(FATAL_FLUSH).is_err() {
+        current.client.purge(PurgeConfig::default().queue().inflight());
+        if let Err(error) = current.client.flush(PURGE_REPORTS) {
+            tracing::error!("reports of what the failed producer held are missing: {error}");
+        }
+    }
+    put_in_place(inner, new);
+}
+
+/// No connection for `connect_timeout`: what is held fails. A purge leaves gaps in an idempotent
+/// producer's numbers, so another one goes on.
+fn fail_held(inner: &Arc<Inner>, current: &Arc<Generation>) {
+    let new = match Inner::make(inner) {
+        Ok(new) => new,
+        Err(error) => return tracing::error!("{error}; tried again"),
+    };
+    current.fate.set(Fate::NoConnection);
+    current.client.purge(PurgeConfig::default().queue().inflight());
+    if let Err(error) = current.client.flush(PURGE_REPORTS) {
+        tracing::error!("reports of what was held are missing: {error}");
+    }
+    for held in inner.waiting.take_all() {
+        inner.fail_in_flight(*held.in_flight, inner.no_connection(false));
+    }
+    put_in_place(inner, new);
+}
+
+fn put_in_place(inner: &Arc<Inner>, new: Arc<Generation>) {
+    inner.forget_statistics();
+    inner.stats.producer_rebuilt.add(1);
+    let old = inner.replace(new);
+    // Ending it joins its threads, which may be resolving a name.
+    let ended = thread::Builder::new().name("kafka-old-producer".into()).spawn(move || drop(old));
+    if let Err(error) = ended {
+        tracing::error!("could not start a thread: {error}");
+    }
+}
+
+/// Ends the sends whose deadline has come although librdkafka would go on.
+fn end_expired(inner: &Arc<Inner>, now: Instant) {
+    for (begun, report) in inner.late.expired(now) {
+        let words = "no answer within delivery_timeout, which began before the last hand-over";
+        if inner.options.delivery == Delivery::Confirmed {
+            inner.breaker.timed_out(now, begun, false, || words.to_owned());
+        }
+        inner.fail(report, unknown(words));
+    }
+    for held in inner.waiting.expired(now) {
+        let last = inner.health.last_error();
+        let failure = failure(Code::MessageTimedOut, false, last.as_ref());
+        inner.fail_in_flight(*held.in_flight, failure);
+    }
+}
+
+/// Hands over again what waits, in the order of the calls, as far as there is room.
+fn hand_over_waiting(inner: &Arc<Inner>) {
+    let Some(current) = inner.current().filter(|current| current.fate.get() == Fate::Alive) else {
+        return;
+    };
+    while let Some(mut held) = inner.waiting.next() {
+        let timeout = inner.options.record_timeout;
+        inner.late.watch(&mut held.in_flight, Instant::now(), timeout);
+        let (parts, in_flight) = held.into_parts();
+        let Err((error, back)) = current.client.send(parts.record(in_flight)) else { continue };
+        let in_flight = back.delivery_opaque;
+        let held = parts.held(in_flight);
+        match error.rdkafka_error_code() {
+            Some(Code::QueueFull) => return inner.waiting.hold_again(held),
+            Some(Code::Fatal) => {
+                current.fate.set(Fate::Fatal);
+                return inner.waiting.hold_again(held);
+            }
+            code => {
+                let failure = inner.send_failure(&error, code, held.body().len());
+                inner.fail_in_flight(*held.in_flight, failure);
+            }
+        }
+    }
+    inner.waiting.release();
+}
+
+/// Asks the brokers whether they answer, on a thread of its own.
+fn probe(inner: &Arc<Inner>) {
+    let Some(current) = inner.current() else { return };
+    let topic = inner.suspect.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let producer = Arc::downgrade(inner);
+    let work = move || {
+        let answer = current.client.client().fetch_metadata(Some(&topic), PROBE_ANSWER);
+        match (answer, producer.upgrade()) {
+            (Ok(_), Some(inner)) => inner.breaker.probe_answered(),
+            (Ok(_), None) => {}
+            (Err(error), _) => tracing::debug!("the brokers do not answer yet: {error}"),
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("kafka-probe".into()).spawn(work) {
+        tracing::error!("could not start a thread: {error}");
+    }
+}
+
+/// Holds a record back until its topic was created, by the first that needs it.
+///
+/// Called from a delivery report, whose thread must not wait: the work is done on a thread of its
+/// own.
+pub(super) fn create_topic(inner: &Arc<Inner>, held: Held) {
+    let (topic, deadline) = (held.topic.clone(), held.in_flight.deadline);
+    if !inner.waiting.hold_for_topic(held) {
+        return;
+    }
+    let producer = Arc::downgrade(inner);
+    let options = Arc::clone(&inner.options);
+    let name = topic.clone();
+    let work = move || {
+        let left = || {
+            let left = |end: Instant| end.saturating_duration_since(Instant::now());
+            deadline.map_or(options.delivery_timeout, left)
+        };
+        let created = topics::create(&options, &[&topic], left());
+        let Some(inner) = producer.upgrade() else { return };
+        match created {
+            Ok(()) => {
+                if let Some(current) = inner.current() {
+                    wait_for_topic(&current, &topic, left());
+                }
+                inner.waiting.topic_created(&topic);
+            }
+            Err(reason) => topic_failed(&inner, &topic, &reason),
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("kafka-create-topic".into()).spawn(work) {
+        topic_failed(inner, &name, &format!("no thread for it: {error}"));
+    }
+}
+
+fn topic_failed(inner: &Inner, topic: &str, reason: &str) {
+    for held in inner.waiting.topic_failed(topic) {
+        let detail = format!("the topic does not exist and was not created: {reason}");
+        inner.fail_in_flight(*held.in_flight, refused(Cause::UnknownTopic, &detail));
+    }
+}
+
+/// The producer remembers that the topic did not exist until it asks again.
+fn wait_for_topic(current: &Generation, topic: &str, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let found = current.client.client().fetch_metadata(Some(topic), left);
+        let partitions = found.iter().flat_map(|found| found.topics());
+        if left.is_zero() || partitions.map(|topic| topic.partitions().len()).sum::<usize>() > 0 {
+            return;
+        }
+        thread::sleep(NEW_TOPIC_PAUSE);
+    }
+}

@@ -1,0 +1,161 @@
+//! Senders while their broker is killed, frozen and started again: brokers of their own.
+
+use std::{
+    collections::{HashMap, HashSet},
+    thread,
+    time::{Duration, Instant},
+};
+
+use kafka_testkit::Kafka;
+use oslo_messaging::{
+    Cause, Context, Outcome, Payload, Sent, Transport,
+    config::Config,
+    kafka::{Read, ReadFrom, Reader},
+    wire,
+};
+
+use crate::{
+    send::failures,
+    support::{LIMIT, notifier, topic},
+};
+
+/// How often each message id is in the topic.
+pub(crate) fn on_broker(url: &str, topic: &str) -> HashMap<String, usize> {
+    let topics = [format!("{topic}.info")];
+    let url = url.parse().unwrap();
+    let mut reader =
+        Reader::open(&url, &Config::new(), &topics, ReadFrom::Beginning, LIMIT).unwrap();
+    let mut found = HashMap::new();
+    loop {
+        match reader.next(LIMIT).unwrap() {
+            Read::Record(record) => {
+                let notification = wire::decode(&record.body.unwrap()).unwrap();
+                *found.entry(notification.message_id).or_default() += 1;
+            }
+            Read::End => return found,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_broker_that_is_killed_under_queued_load_loses_nothing() {
+    let kafka = Kafka::single();
+    let topic = topic();
+    let url = format!("{}?delivery=queued", kafka.transport_url());
+    let (ended, outcomes) = std::sync::mpsc::channel();
+    let transport = Transport::builder()
+        .url(url)
+        .on_outcome(move |outcome| {
+            ended.send((outcome.message_id.clone(), outcome.result.is_ok())).unwrap()
+        })
+        .for_notifications()
+        .unwrap();
+    let sender = notifier(&transport, &topic);
+    let mut sent = HashSet::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_secs(1));
+            kafka.kill(1);
+            thread::sleep(Duration::from_secs(2));
+            kafka.start(1);
+        });
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(12) {
+            let receipt = sender.info(
+                &Context::empty(),
+                "load.tick",
+                Payload::from(serde_json::json!(sent.len())),
+            );
+            receipt.wait(Duration::ZERO).unwrap();
+            assert_eq!(receipt.sent(), Some(Sent::Accepted));
+            sent.insert(receipt.message_id().to_owned());
+            thread::sleep(Duration::from_millis(2));
+        }
+    });
+    transport.close(Duration::from_secs(60)).unwrap();
+    let stats = transport.stats();
+    println!("{} sent while the broker was killed and started again: {stats:?}", sent.len());
+    assert_eq!(stats.delivered.get(), sent.len() as u64);
+    let told: Vec<_> = outcomes.try_iter().collect();
+    assert_eq!(told.len(), sent.len());
+    assert!(told.iter().all(|(id, delivered)| *delivered && sent.contains(id)));
+    let found = on_broker(&kafka.transport_url(), &topic);
+    assert_eq!(found.keys().cloned().collect::<HashSet<_>>(), sent);
+    assert!(found.values().all(|times| *times == 1), "some came twice");
+}
+
+#[test]
+fn a_frozen_broker_costs_one_timeout_and_is_found_again() {
+    let kafka = Kafka::single();
+    let topic = topic();
+    let url = format!("{}?delivery_timeout=4&connect_timeout=3", kafka.transport_url());
+    let transport = Transport::for_notifications(&url).unwrap();
+    let sender = notifier(&transport, &topic);
+    let send = || sender.info(&Context::empty(), "a.b", Payload::null());
+    send().wait(LIMIT).unwrap();
+    kafka.pause(1);
+    let begun = Instant::now();
+    let first = failures(send().wait(LIMIT));
+    assert_eq!((first[0].outcome, first[0].cause), (Outcome::Unknown, Cause::TimedOut));
+    for _ in 0..199 {
+        let failed = failures(send().wait(LIMIT));
+        assert_eq!(failed[0].outcome, Outcome::NotDelivered, "{}", failed[0]);
+    }
+    let took = begun.elapsed();
+    println!("200 calls with a frozen broker took {took:?} with delivery_timeout 4 s");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    kafka.resume(1);
+    let begun = Instant::now();
+    while send().wait(LIMIT).is_err() {
+        assert!(begun.elapsed() < LIMIT, "never found again");
+        thread::sleep(Duration::from_millis(100));
+    }
+    println!("found again {:?} after it went on", begun.elapsed());
+    assert_eq!(transport.stats().breaker_open.get(), 0);
+}
+
+#[test]
+fn keys_keep_the_events_of_one_resource_on_one_partition() {
+    let topic = topic();
+    let query = "?message_key=payload:instance_id&topic_partitions=8&topic_replication_factor=1";
+    let transport = crate::support::transport(query);
+    let sender = notifier(&transport, &topic);
+    let receipts: Vec<_> = (0..200)
+        .map(|n| {
+            let id = format!("i-{}", n % 20);
+            let payload = match n % 10 {
+                9 => serde_json::json!({"seq": n}),
+                _ => serde_json::json!({"instance_id": id, "seq": n}),
+            };
+            sender.info(&Context::empty(), "a.b", Payload::from(payload))
+        })
+        .collect();
+    for receipt in receipts {
+        receipt.wait(LIMIT).unwrap();
+    }
+    let topics = [format!("{topic}.info")];
+    let url = crate::support::url().parse().unwrap();
+    let mut reader =
+        Reader::open(&url, &Config::new(), &topics, ReadFrom::Beginning, LIMIT).unwrap();
+    let mut of_key: HashMap<String, (i32, u64)> = HashMap::new();
+    let mut without = 0;
+    while let Read::Record(record) = reader.next(LIMIT).unwrap() {
+        let payload = wire::decode(&record.body.unwrap()).unwrap().payload.value().unwrap();
+        let Some(key) = record.key else {
+            assert_eq!(payload.get("instance_id"), None);
+            without += 1;
+            continue;
+        };
+        let key = String::from_utf8(key.to_vec()).unwrap();
+        assert_eq!(payload["instance_id"], key.as_str());
+        let (partition, seq) = (record.origin.partition, payload["seq"].as_u64().unwrap());
+        let (first, last) = of_key.entry(key).or_insert((partition, seq));
+        assert_eq!(*first, partition);
+        assert!(*last <= seq, "out of order");
+        *last = seq;
+    }
+    assert_eq!((of_key.len(), without), (18, 20));
+    let partitions: HashSet<_> = of_key.values().map(|(partition, _)| partition).collect();
+    assert!(partitions.len() > 1, "all keys on one partition");
+}
