@@ -11,7 +11,7 @@ use oslo_messaging::{Error, Notification, Notifier, Outcome, Receipt, Transport}
 use crate::{
     exit::{Exit, Failure},
     interrupt::Interrupt,
-    output,
+    output::{self, Progress},
 };
 
 /// Most notifications that wait for their answer at once.
@@ -32,6 +32,9 @@ pub(super) struct Outbox {
     interrupt: Interrupt,
     pending: VecDeque<Pending>,
     tally: Tally,
+    progress: Progress,
+    /// How much of the source was read.
+    read: u64,
 }
 
 struct Pending {
@@ -57,9 +60,19 @@ pub(super) struct Tally {
 }
 
 impl Outbox {
-    pub(super) fn new(notifier: Notifier, patience: Duration, interrupt: Interrupt) -> Self {
+    pub(super) fn new(
+        notifier: Notifier,
+        patience: Duration,
+        interrupt: Interrupt,
+        progress: Progress,
+    ) -> Self {
         let (pending, tally) = (VecDeque::new(), Tally::default());
-        Self { notifier: Some(notifier), patience, interrupt, pending, tally }
+        Self { notifier: Some(notifier), patience, interrupt, pending, tally, progress, read: 0 }
+    }
+
+    /// How much of the source was read, for the progress bar.
+    pub(super) fn has_read(&mut self, read: u64) {
+        self.read = read;
     }
 
     /// Counts and reports what cannot be sent.
@@ -86,6 +99,7 @@ impl Outbox {
         while self.pending.front().is_some_and(|first| first.receipt.is_resolved()) {
             self.settle_first();
         }
+        self.progress.at(self.read, self.tally.sent, self.tally.confirmed);
     }
 
     /// Waits for all answers; after an interrupt only for a short flush.
@@ -117,6 +131,7 @@ impl Outbox {
     fn settle_first(&mut self) {
         let Some(first) = self.pending.front() else { return };
         while !first.receipt.is_resolved() {
+            self.progress.at(self.read, self.tally.sent, self.tally.confirmed);
             let left = first.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
