@@ -152,6 +152,22 @@ impl<T: InLane> Lanes<T> {
         }
     }
 
+    /// Takes back what no worker has taken and `leaves` holds true for; how many those were.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn withdraw(&self, leaves: impl Fn(&T) -> bool) -> usize {
+        let mut state = self.lock();
+        let State { lanes, ready, queued, .. } = &mut *state;
+        let before = *queued;
+        lanes.retain(|_, lane| {
+            let waiting = lane.queue.len();
+            lane.queue.retain(|record| !leaves(record));
+            *queued -= waiting - lane.queue.len();
+            !lane.queue.is_empty() || lane.running > 0
+        });
+        ready.retain(|lane| lanes.get(lane).is_some_and(|lane| !lane.queue.is_empty()));
+        before - *queued
+    }
+
     /// Whether no record of the lane waits for a worker.
     #[cfg(feature = "kafka")]
     pub(crate) fn is_idle(&self, lane: LaneId) -> bool {
@@ -246,8 +262,8 @@ mod tests {
     }
 
     fn settle(lanes: &Lanes<Record>, lane: LaneId) {
-        let token = Token { lane, slot: 0, period: 0 };
-        lanes.settle(&[Settled { token, took: Duration::ZERO }]);
+        let token = Token { lane, slot: 0, period: 0, offset: 0 };
+        lanes.settle(&[Settled { token, done: true, took: Duration::ZERO }]);
     }
 
     fn take(lanes: &Lanes<Record>, want: Want) -> Vec<Record> {

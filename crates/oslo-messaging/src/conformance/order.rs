@@ -115,7 +115,7 @@ fn work(log: &Log, subscription: &dyn Subscription) {
                 state.handled += 1;
                 log.changed.notify_all();
             }
-            let settled = Settled { token: record.token, took: Duration::ZERO };
+            let settled = Settled { token: record.token, done: true, took: Duration::ZERO };
             subscription.advance(&[record.token], &[settled]);
         }
     }

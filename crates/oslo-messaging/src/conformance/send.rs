@@ -162,7 +162,8 @@ fn key_headers_and_body_travel_byte_for_byte(stage: &Stage) -> Outcome {
     let batch = batch.ok_or("recv said that nothing will come")?;
     equal("records", batch.len(), 1)?;
     let token = batch[0].token;
-    subscription.advance(&[token], &[Settled { token, took: std::time::Duration::ZERO }]);
+    subscription
+        .advance(&[token], &[Settled { token, done: true, took: std::time::Duration::ZERO }]);
     subscription.close(stage.limit())?;
     equal("body", batch[0].body.as_ref(), Some(&body))?;
     equal("key", batch[0].key.as_deref(), Some(&b"key-1"[..]))?;

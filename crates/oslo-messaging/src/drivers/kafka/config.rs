@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use super::{dead_letters::Limits, topics};
 use crate::{
     Error,
     config::{Config, Options},
+    driver::Redelivery,
     key::MessageKey,
     url::TransportUrl,
 };
@@ -57,6 +59,10 @@ pub(super) struct KafkaOptions {
     pub(super) commit_window: usize,
     pub(super) dispatch_order: DispatchOrder,
     pub(super) revoke_drain_timeout: Duration,
+    /// With `commit = after_dispatch`.
+    pub(super) redelivery: Option<Redelivery>,
+    /// The dead-letter topic and its limits.
+    pub(super) dead_letters: Option<(String, Limits)>,
 }
 
 /// When a send is done.
@@ -113,6 +119,10 @@ impl KafkaOptions {
             _ => Delivery::Confirmed,
         };
         let delivery_timeout = options.seconds("delivery_timeout");
+        let after_dispatch = match options.is_set("commit") {
+            true => options.str("commit") == "after_dispatch",
+            false => options.boolean("enable_auto_commit"),
+        };
         let options_count = |name| usize::try_from(options.int(name)).unwrap_or(0);
         let options_i32 = |name| i32::try_from(options.int(name)).unwrap_or(-1);
         let this = Self {
@@ -147,6 +157,17 @@ impl KafkaOptions {
                 _ => DispatchOrder::Partition,
             },
             revoke_drain_timeout: options.seconds("revoke_drain_timeout"),
+            redelivery: after_dispatch.then(|| Redelivery {
+                max: u32::try_from(options.int("max_redeliveries")).unwrap_or(u32::MAX),
+                backoff: options.seconds("redelivery_backoff"),
+            }),
+            dead_letters: dead_letter_topic(&options)?.map(|topic| {
+                let limits = Limits {
+                    ratio: options.float("dead_letter_max_ratio"),
+                    run: options_count("dead_letter_max_consecutive"),
+                };
+                (topic, limits)
+            }),
             options,
         };
         if this.credentials.is_some() && this.options.str("security_protocol") == "PLAINTEXT" {
@@ -156,6 +177,13 @@ impl KafkaOptions {
             );
         }
         Ok(this)
+    }
+
+    /// The same with `delivery = confirmed`.
+    pub(super) fn confirmed(&self) -> Self {
+        let mut this = self.clone();
+        (this.delivery, this.record_timeout) = (Delivery::Confirmed, this.delivery_timeout);
+        this
     }
 
     /// Whether a missing topic can be made by asking the brokers for it.
@@ -276,8 +304,7 @@ impl KafkaOptions {
 
 /// Refuses settings whose meaning this version does not have: nothing is ignored quietly.
 fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
-    let only: &[(&str, &str)] =
-        &[("commit", "before_dispatch"), ("dead_letter_topic", ""), ("group_protocol", "classic")];
+    let only: &[(&str, &str)] = &[("group_protocol", "classic")];
     for (name, expected) in only {
         if options.str(name) != *expected {
             return Err(Error::InvalidOption {
@@ -298,16 +325,22 @@ fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
             expected: "confirmed or queued: this version has no spool yet".to_owned(),
         });
     }
-    if options.boolean("enable_auto_commit") {
-        return Err(Error::InvalidOption {
-            group: GROUP,
-            name: "enable_auto_commit".to_owned(),
-            value: "true".to_owned(),
-            origin: options.origin("enable_auto_commit").to_string(),
-            expected: "false: this version commits before dispatch only".to_owned(),
-        });
-    }
     Ok(())
+}
+
+fn dead_letter_topic(options: &Options) -> Result<Option<String>, Error> {
+    let topic = options.str("dead_letter_topic");
+    if topic.is_empty() {
+        return Ok(None);
+    }
+    topics::check(topic).map_err(|reason| Error::InvalidOption {
+        group: GROUP,
+        name: "dead_letter_topic".to_owned(),
+        value: topic.to_owned(),
+        origin: options.origin("dead_letter_topic").to_string(),
+        expected: format!("a topic's name: {reason}"),
+    })?;
+    Ok(Some(topic.to_owned()))
 }
 
 fn bootstrap(url: &TransportUrl) -> String {

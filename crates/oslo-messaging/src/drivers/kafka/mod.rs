@@ -27,6 +27,7 @@ mod config;
 mod consumer;
 mod context;
 mod coverage;
+mod dead_letters;
 mod error;
 mod group;
 mod hand_over;
@@ -101,6 +102,10 @@ impl Driver for KafkaDriver {
                 detail: error.to_string(),
             }),
         }
+    }
+
+    fn redelivers(&self) -> bool {
+        self.options.redelivery.is_some()
     }
 
     fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error> {
