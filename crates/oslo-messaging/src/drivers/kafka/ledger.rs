@@ -199,6 +199,8 @@ struct Partition<R> {
     pin: Option<i64>,
     taken: VecDeque<(i64, R)>,
     slice: Option<Slice<R>>,
+    /// Up to here a commit was sent and never answered: it may have moved the offset.
+    unsure: i64,
     flow: Flow,
     waiting: usize,
     running: usize,
@@ -209,6 +211,8 @@ struct Partition<R> {
     paused: bool,
     /// Revoked or lost: nothing more is taken or committed.
     leaving: bool,
+    /// Revoked: the group waits for its release.
+    revoked: bool,
     /// Had too many dead letters: nothing more is taken or dispatched.
     stopped: bool,
 }
@@ -216,6 +220,20 @@ struct Partition<R> {
 impl<R> Partition<R> {
     fn quiet(&self) -> bool {
         self.slice.is_none() && self.waiting == 0 && self.running == 0 && self.flow.is_committed()
+    }
+
+    /// What to say of records that are let go: those under an unanswered commit may be lost.
+    fn dropped(&self, slot: Slot, records: VecDeque<(i64, R)>) -> Vec<Output<R>> {
+        let all = records.len();
+        let unknown = records.iter().filter(|(offset, _)| *offset < self.unsure).count();
+        let mut said = Vec::new();
+        if unknown > 0 {
+            said.push(Output::UnknownCommit { slot, count: unknown });
+        }
+        if all > unknown {
+            said.push(Output::Drop { slot, count: all - unknown });
+        }
+        said
     }
 
     /// Whether a committed record waits behind an endpoint.
@@ -362,6 +380,7 @@ impl<R> Ledger<R> {
             pin,
             taken: VecDeque::new(),
             slice: None,
+            unsure: i64::MIN,
             flow: Flow::default(),
             waiting: 0,
             running: 0,
@@ -370,6 +389,7 @@ impl<R> Ledger<R> {
             backoff: FIRST_BACKOFF,
             paused: false,
             leaving: self.shutdown,
+            revoked: false,
             stopped: false,
         };
         self.partitions.insert(slot, part);
@@ -463,6 +483,7 @@ impl<R> Ledger<R> {
         match result {
             Ok(()) => {
                 part.pin = None;
+                part.unsure = i64::MIN;
                 part.backoff = FIRST_BACKOFF;
                 if self.limits.mode == Mode::AfterDispatch {
                     part.flow.committed = part.flow.done.map(|_| slice.upto);
@@ -476,19 +497,22 @@ impl<R> Ledger<R> {
             }
             Err(failure) if part.leaving => {
                 part.flow.give_up();
-                let count = slice.records.len();
-                self.held -= count;
-                if count > 0 {
-                    self.outputs.push_back(match failure {
-                        CommitFailure::Unanswered => Output::UnknownCommit { slot, count },
-                        _ => Output::Drop { slot, count },
-                    });
+                if failure == CommitFailure::Unanswered {
+                    part.unsure = part.unsure.max(slice.upto);
                 }
+                self.held -= slice.records.len();
+                let dropped = part.dropped(slot, slice.records);
+                self.outputs.extend(dropped);
             }
             Err(failure) => {
+                if failure == CommitFailure::Unanswered && !slice.records.is_empty() {
+                    part.unsure = part.unsure.max(slice.upto);
+                }
                 // Rule 2.
                 if part.stopped {
                     self.held -= slice.records.len();
+                    let dropped = part.dropped(slot, slice.records);
+                    self.outputs.extend(dropped);
                 } else {
                     for entry in slice.records.into_iter().rev() {
                         part.taken.push_front(entry);
@@ -508,6 +532,9 @@ impl<R> Ledger<R> {
         self.drain_deadline = Some(now + self.limits.drain);
         for slot in slots {
             self.leave(slot);
+            if let Some(part) = self.partitions.get_mut(&slot) {
+                part.revoked = true;
+            }
         }
     }
 
@@ -515,7 +542,7 @@ impl<R> Ledger<R> {
     fn release_if_quiet(&mut self, now: Instant) {
         let Some(deadline) = self.drain_deadline else { return };
         let leaving: Vec<Slot> =
-            self.partitions.iter().filter(|(_, p)| p.leaving).map(|(slot, _)| *slot).collect();
+            self.partitions.iter().filter(|(_, p)| p.revoked).map(|(slot, _)| *slot).collect();
         let quiet = leaving.iter().all(|slot| self.partitions[slot].quiet());
         if quiet || now >= deadline {
             self.drain_deadline = None;
@@ -566,12 +593,10 @@ impl<R> Ledger<R> {
 
     fn drop_untold(&mut self, slot: Slot) {
         let Some(part) = self.partitions.get_mut(&slot) else { return };
-        let count = part.taken.len();
-        part.taken.clear();
-        self.held -= count;
-        if count > 0 {
-            self.outputs.push_back(Output::Drop { slot, count });
-        }
+        let taken = std::mem::take(&mut part.taken);
+        self.held -= taken.len();
+        let dropped = part.dropped(slot, taken);
+        self.outputs.extend(dropped);
         if self.limits.mode == Mode::AfterDispatch && part.waiting > 0 {
             self.outputs.push_back(Output::Withdraw { slot, period: part.period });
         }
@@ -643,5 +668,7 @@ fn find<'a, R>(
     partitions.get_mut(&slot).into_iter().chain(departed).find(|p| p.period == period)
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
