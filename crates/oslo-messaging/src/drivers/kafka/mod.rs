@@ -12,6 +12,7 @@
 //! | `reader` | reading without a group, for tools |
 //! | `topics` | names of topics, and making missing ones |
 //! | `context` | what librdkafka calls back into |
+//! | `zstd` | which brokers are too old for it |
 //! | `error` | librdkafka's codes in the library's words |
 //! | `native` | the only unsafe code: what the wrapper does not offer |
 //! | `broker` | an embedded broker for demos and tests |
@@ -31,6 +32,7 @@ mod record;
 mod slots;
 mod start;
 mod topics;
+mod zstd;
 
 use std::{sync::Arc, time::Duration};
 

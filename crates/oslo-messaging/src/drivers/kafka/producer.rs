@@ -20,6 +20,7 @@ use super::{
     context::{Health, ReportContext},
     error::{broker_error, failure},
     topics,
+    zstd::FIRST_WORD,
 };
 use crate::{
     Error,
@@ -86,7 +87,8 @@ impl KafkaProducer {
     }
 
     /// Hands a record over. Blocks only while librdkafka's queue is full, at most until the
-    /// delivery timeout, and not at all when the caller wants a single hand-over.
+    /// delivery timeout, and not at all when the caller wants a single hand-over. With zstd the
+    /// first call also waits, at most a second, for what a broker says of it.
     pub(super) fn send(&self, topic: &str, outgoing: &Outgoing, report: Report) {
         if *self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner) {
             return report.failed(refused(Cause::Closed, "the transport is closed"));
@@ -99,6 +101,11 @@ impl KafkaProducer {
                 return report.failed(refused(Cause::Other, &words));
             }
         };
+        if self.inner.options.sends_zstd
+            && let Some(failure) = self.inner.health.zstd.refusal(FIRST_WORD)
+        {
+            return report.failed(failure);
+        }
         let in_flight = Box::new(InFlight {
             report,
             deadline: Instant::now() + self.inner.options.delivery_timeout,
