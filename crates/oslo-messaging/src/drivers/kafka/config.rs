@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use super::{dead_letters::Limits, topics};
 use crate::{
@@ -16,6 +16,8 @@ use crate::{
 /// The group of options that this driver reads.
 pub(super) const GROUP: &str = "oslo_messaging_kafka";
 const DEFAULT_PORT: u16 = 9092;
+/// Where librdkafka's log goes.
+pub(super) const LOG: &str = "oslo_messaging::librdkafka";
 
 /// Properties on which a promise of this library rests: `librdkafka_properties` cannot set them.
 const RESERVED: &[(&str, &str)] = &[
@@ -51,6 +53,7 @@ pub(super) struct KafkaOptions {
     pub(super) queue_overflow: Overflow,
     pub(super) message_key: MessageKey,
     pub(super) exit_flush_timeout: Duration,
+    pub(super) sends_zstd: bool,
     pub(super) create_topics: bool,
     pub(super) topic_partitions: i32,
     pub(super) topic_replication_factor: i32,
@@ -145,6 +148,7 @@ impl KafkaOptions {
             },
             message_key: MessageKey::from_option(options.str("message_key")),
             exit_flush_timeout: options.seconds("exit_flush_timeout"),
+            sends_zstd: codec(&options) == "zstd",
             create_topics: options.boolean("create_topics"),
             topic_partitions: options_i32("topic_partitions"),
             topic_replication_factor: options_i32("topic_replication_factor"),
@@ -209,7 +213,13 @@ impl KafkaOptions {
             .set("queue.buffering.max.messages", o.int("queue_max_messages").to_string())
             .set("queue.buffering.max.kbytes", o.int("queue_max_kbytes").to_string())
             .set("allow.auto.create.topics", self.creates_by_metadata().to_string());
-        self.pass_through(config)
+        let mut config = self.pass_through(config);
+        if self.sends_zstd {
+            // Nothing else says whether a broker has it: see the module `zstd`.
+            let debug = config.get("debug").map_or(String::new(), |debug| format!("{debug},"));
+            config.set("debug", format!("{debug}feature")).set_log_level(RDKafkaLogLevel::Debug);
+        }
+        config
     }
 
     /// The properties of a consumer in a group.
@@ -265,6 +275,12 @@ impl KafkaOptions {
             .set("socket.keepalive.enable", "true")
             // Expired records are noticed when a connection is tried: look once a second.
             .set("reconnect.backoff.max.ms", "1000");
+        // The wrapper's own choice is by the levels of a log that is not used here.
+        let is_debugged = tracing::enabled!(target: LOG, tracing::Level::DEBUG);
+        config.set_log_level(match is_debugged {
+            true => RDKafkaLogLevel::Debug,
+            false => RDKafkaLogLevel::Warning,
+        });
         self.security(&mut config);
         config
     }
@@ -300,6 +316,13 @@ impl KafkaOptions {
         }
         config
     }
+}
+
+/// The codec of the batches, librdkafka's own names for it included.
+fn codec(options: &Options) -> &str {
+    let is_codec = |name: &str| matches!(name, "compression.type" | "compression.codec");
+    let passed = options.dict("librdkafka_properties").iter().find(|(name, _)| is_codec(name));
+    passed.map_or(options.str("compression_codec"), |(_, codec)| codec)
 }
 
 /// Refuses settings whose meaning this version does not have: nothing is ignored quietly.

@@ -16,6 +16,7 @@
 //! | `reader` | reading without a group, for tools |
 //! | `topics` | names of topics, and making missing ones |
 //! | `context` | what librdkafka calls back into |
+//! | `zstd` | which brokers are too old for it |
 //! | `error` | librdkafka's codes in the library's words |
 //! | `native` | the only unsafe code: what the wrapper does not offer |
 //! | `broker` | an embedded broker for demos and tests |
@@ -40,6 +41,7 @@ mod slots;
 mod start;
 mod supervisor;
 mod topics;
+mod zstd;
 
 use std::{sync::Arc, time::Duration};
 

@@ -29,6 +29,7 @@ use super::{
     error::{self, broker_error, failure, is_authentication},
     hand_over::{Held, InFlight, Late, Record, Waiting, owned_headers},
     native, supervisor,
+    zstd::FIRST_WORD,
 };
 use crate::{
     Error,
@@ -169,7 +170,8 @@ impl KafkaProducer {
 
     /// Hands a record over. Blocks only while librdkafka's queue is full, at most until the
     /// delivery timeout; not at all when the caller wants a single hand-over, or in queued mode
-    /// where `queue_overflow` is `drop` or `log`.
+    /// where `queue_overflow` is `drop` or `log`. With zstd the first call also waits, at most a
+    /// second, for what a broker says of it.
     pub(super) fn send(&self, topic: &str, outgoing: &Outgoing, mut report: Report) {
         let inner = &self.inner;
         if inner.is_closed() {
@@ -183,6 +185,11 @@ impl KafkaProducer {
             let words = std::error::Error::source(&error).map(ToString::to_string);
             let words = words.unwrap_or_else(|| error.to_string());
             return report.failed(refused(Cause::Other, &words));
+        }
+        if inner.options.sends_zstd
+            && let Some(failure) = inner.health.zstd.refusal(FIRST_WORD)
+        {
+            return report.failed(failure);
         }
         let acceptance = if queued { report.detach() } else { None };
         let order = inner.order.fetch_add(1, Ordering::Relaxed);
