@@ -8,12 +8,15 @@ use crate::{
     Error,
     config::{Config, Options},
     key::MessageKey,
+    spool::Settings,
     url::TransportUrl,
 };
 
 /// The group of options that this driver reads.
 pub(super) const GROUP: &str = "oslo_messaging_kafka";
 const DEFAULT_PORT: u16 = 9092;
+/// librdkafka's `message.max.bytes`.
+const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
 
 /// Properties on which a promise of this library rests: `librdkafka_properties` cannot set them.
 const RESERVED: &[(&str, &str)] = &[
@@ -47,6 +50,10 @@ pub(super) struct KafkaOptions {
     pub(super) connect_timeout: Duration,
     pub(super) queue_max_messages: usize,
     pub(super) queue_overflow: Overflow,
+    /// `None` in the other modes.
+    pub(super) spool: Option<Settings>,
+    /// What librdkafka itself would refuse, so that it is not spooled first.
+    pub(super) max_record_bytes: usize,
     pub(super) message_key: MessageKey,
     pub(super) exit_flush_timeout: Duration,
     pub(super) create_topics: bool,
@@ -64,6 +71,7 @@ pub(super) struct KafkaOptions {
 pub(super) enum Delivery {
     Confirmed,
     Queued,
+    Spooled,
 }
 
 /// What queued mode does with a record for which there is no room.
@@ -110,6 +118,7 @@ impl KafkaOptions {
         });
         let delivery = match options.str("delivery") {
             "queued" => Delivery::Queued,
+            "spooled" => Delivery::Spooled,
             _ => Delivery::Confirmed,
         };
         let delivery_timeout = options.seconds("delivery_timeout");
@@ -125,9 +134,12 @@ impl KafkaOptions {
             record_timeout: match delivery {
                 Delivery::Queued if !options.is_set("delivery_timeout") => QUEUED_TIMEOUT,
                 Delivery::Queued | Delivery::Confirmed => delivery_timeout,
+                Delivery::Spooled => Duration::ZERO,
             },
             connect_timeout: options.seconds("connect_timeout"),
             queue_max_messages: options_count("queue_max_messages").max(1),
+            spool: spool(&options, delivery)?,
+            max_record_bytes: max_record_bytes(&options),
             queue_overflow: match options.str("queue_overflow") {
                 "drop" => Overflow::Drop,
                 "log" => Overflow::Log,
@@ -289,15 +301,6 @@ fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
             });
         }
     }
-    if options.str("delivery") == "spooled" {
-        return Err(Error::InvalidOption {
-            group: GROUP,
-            name: "delivery".to_owned(),
-            value: "spooled".to_owned(),
-            origin: options.origin("delivery").to_string(),
-            expected: "confirmed or queued: this version has no spool yet".to_owned(),
-        });
-    }
     if options.boolean("enable_auto_commit") {
         return Err(Error::InvalidOption {
             group: GROUP,
@@ -308,6 +311,32 @@ fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// The spool's settings, in the mode that has one.
+fn spool(options: &Options, delivery: Delivery) -> Result<Option<Settings>, Error> {
+    let dir = options.str("spool_dir");
+    match (delivery, dir.is_empty()) {
+        (Delivery::Confirmed | Delivery::Queued, _) => Ok(None),
+        (Delivery::Spooled, true) => Err(Error::InvalidOption {
+            group: GROUP,
+            name: "spool_dir".to_owned(),
+            value: String::new(),
+            origin: options.origin("spool_dir").to_string(),
+            expected: "a folder, for delivery = spooled".to_owned(),
+        }),
+        (Delivery::Spooled, false) => Ok(Some(Settings {
+            dir: dir.into(),
+            max_bytes: u64::try_from(options.int("spool_max_kbytes")).unwrap_or(0) * 1024,
+            fsync: options.boolean("spool_fsync"),
+        })),
+    }
+}
+
+fn max_record_bytes(options: &Options) -> usize {
+    let properties = options.dict("librdkafka_properties");
+    let given = properties.iter().find(|(name, _)| name == "message.max.bytes");
+    given.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(DEFAULT_MAX_RECORD_BYTES)
 }
 
 fn bootstrap(url: &TransportUrl) -> String {
