@@ -49,7 +49,7 @@ rust_tests test-kit --workspace --test testkit
 rust_tests kafka --workspace --test kafka -- --skip interop::
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
-rust_tests command-line --workspace --test cli --test real_kafka
+rust_tests command-line --workspace --test cli --test spool --test real_kafka
 
 printf '\n'
 for i in "${!names[@]}"; do

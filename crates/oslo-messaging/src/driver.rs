@@ -39,6 +39,16 @@ pub trait Driver: fmt::Debug + Send + Sync {
         &MessageKey::None
     }
 
+    /// Begins what otherwise the first [`send`](Self::send) begins: threads, connections, and the
+    /// sending of what an earlier process has left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broker`] and [`Error::Spool`] when it cannot begin.
+    fn start(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Hands a record over. `report` says later what became of it.
     fn send(&self, outgoing: Outgoing, report: Report);
 

@@ -155,6 +155,13 @@ pub enum Error {
         /// The client library's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The folder of `delivery = spooled` cannot be used.
+    Spool {
+        /// The folder or file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A transport was closed while notifications were on their way, and these did not arrive or
     /// nobody knows whether they did. Each was logged, too.
     Lost {
@@ -232,6 +239,8 @@ pub enum Cause {
     Unsupported,
     /// The producer's queue is full.
     QueueFull,
+    /// The broker does not take this record, by its own rules.
+    Refused,
     /// The notifier was closed first.
     Closed,
     /// Anything else; `detail` has the words.
@@ -317,6 +326,7 @@ impl fmt::Display for Error {
             Self::NotReady { cause } => write!(f, "the listener is not ready: {cause}"),
             Self::Closed { what } => write!(f, "the {what} is closed"),
             Self::Broker { driver, operation, .. } => write!(f, "{driver}: could not {operation}"),
+            Self::Spool { path, .. } => write!(f, "the spool {} cannot be used", path.display()),
             Self::Lost { what, not_delivered, unknown, message_ids } => {
                 write!(
                     f,
@@ -340,7 +350,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File { source, .. } => Some(source),
+            Self::File { source, .. } | Self::Spool { source, .. } => Some(source),
             Self::Conversion { source, .. } | Self::Broker { source, .. } => Some(&**source),
             Self::Undecodable { source } => Some(source),
             _ => None,

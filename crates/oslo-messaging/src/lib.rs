@@ -74,6 +74,8 @@ mod message;
 mod notify;
 mod receipt;
 mod secret;
+#[cfg(feature = "kafka")]
+mod spool;
 mod stats;
 mod target;
 mod transport;

@@ -238,6 +238,37 @@ impl Report {
         self.shared.as_ref().map_or("", |shared| &shared.subject.message_id)
     }
 
+    /// The report of a record that an earlier hand-over has accepted.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn of_accepted(
+        subject: Subject,
+        stats: Arc<Stats>,
+        topic: &str,
+        size_bytes: usize,
+    ) -> Self {
+        let receipt = Receipt::new(subject, stats);
+        let shared = Some(receipt.shared);
+        Self { shared, topic: topic.into(), size_bytes, detached: true }
+    }
+
+    /// Says nothing: the record is accepted, and somebody else will report on it.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn forget(mut self) {
+        self.shared = None;
+    }
+
+    /// The broker's topic.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The notification's event type and priority.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn subject(&self) -> Option<&Subject> {
+        self.shared.as_ref().map(|shared| &shared.subject)
+    }
+
     /// Moves the report out; what is left says nothing.
     #[cfg(feature = "kafka")]
     pub(crate) fn take(&mut self) -> Self {

@@ -96,6 +96,13 @@ pub struct Stats {
     pub breaker_open: Gauge,
     /// Times that the client library's producer was given up and made anew.
     pub producer_rebuilt: Counter,
+    /// Bytes of this process's folder of the spool.
+    pub spool_bytes: Gauge,
+    /// Folders that dead processes left in the spool and that this one took over. Their records
+    /// count as delivered, but not as sent, here.
+    pub spool_adopted: Counter,
+    /// Stretches of bytes in the spool that were no records and were set aside.
+    pub spool_damaged: Counter,
     /// Records taken from the client library.
     pub received: Counter,
     /// Records handed to endpoints' workers.

@@ -73,6 +73,18 @@ impl Transport {
         &self.inner.url
     }
 
+    /// Begins at once what otherwise the first notification begins: connections, threads, and with
+    /// `delivery = spooled` the sending of what an earlier process has left on disk. For services
+    /// that seldom notify; to be called after the last fork. May be called again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broker`] when the client library refuses, [`Error::Spool`] when the spool's folder
+    /// cannot be used.
+    pub fn start(&self) -> Result<(), Error> {
+        self.inner.driver.start()
+    }
+
     /// Takes no more notifications, and waits until those that were handed over are confirmed or
     /// refused, at most `deadline`.
     ///

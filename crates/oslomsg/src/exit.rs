@@ -118,7 +118,8 @@ fn judge(error: &Error) -> (Exit, Option<&'static str>) {
         | Error::UnknownOption { .. }
         | Error::InvalidConfig { .. }
         | Error::InvalidTopic { .. }
-        | Error::InvalidSetting { .. } => (Exit::Config, None),
+        | Error::InvalidSetting { .. }
+        | Error::Spool { .. } => (Exit::Config, None),
         Error::File { .. } => (Exit::NoInput, None),
         Error::InvalidPattern { .. } | Error::InvalidPriority { .. } => (Exit::Usage, None),
         Error::InvalidJson { .. } | Error::Conversion { .. } | Error::Undecodable { .. } => {

@@ -276,6 +276,15 @@ pub(super) const TABLE: &[Opt] = &[
     .ours(),
     Opt::new(
         KAFKA,
+        "spool_max_kbytes",
+        Kind::Integer { min: 1, max: BIGGEST },
+        "1048576",
+        "Most kibibytes that one process keeps in its folder of the spool. What would exceed it is \
+         refused.",
+    )
+    .ours(),
+    Opt::new(
+        KAFKA,
         "enable_idempotence",
         Kind::Boolean,
         "true",
@@ -514,6 +523,7 @@ mod tests {
                 "exit_flush_timeout",
                 "spool_dir",
                 "spool_fsync",
+                "spool_max_kbytes",
                 "enable_idempotence",
                 "message_key",
                 "commit",

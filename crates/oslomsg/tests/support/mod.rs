@@ -1,5 +1,6 @@
 //! Runs the real program: every wait has an end, and nothing is left behind.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{
     fs::File,
@@ -213,6 +214,11 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("oslomsg-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
     }
 
     /// Writes a file and gives its path.

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Options},
     driver::Redelivery,
     key::MessageKey,
+    spool::Settings,
     url::TransportUrl,
 };
 
@@ -18,6 +19,8 @@ pub(super) const GROUP: &str = "oslo_messaging_kafka";
 const DEFAULT_PORT: u16 = 9092;
 /// Where librdkafka's log goes.
 pub(super) const LOG: &str = "oslo_messaging::librdkafka";
+/// librdkafka's `message.max.bytes`.
+const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
 
 /// Properties on which a promise of this library rests: `librdkafka_properties` cannot set them.
 const RESERVED: &[(&str, &str)] = &[
@@ -51,6 +54,10 @@ pub(super) struct KafkaOptions {
     pub(super) connect_timeout: Duration,
     pub(super) queue_max_messages: usize,
     pub(super) queue_overflow: Overflow,
+    /// `None` in the other modes.
+    pub(super) spool: Option<Settings>,
+    /// What librdkafka itself would refuse, so that it is not spooled first.
+    pub(super) max_record_bytes: usize,
     pub(super) message_key: MessageKey,
     pub(super) exit_flush_timeout: Duration,
     pub(super) sends_zstd: bool,
@@ -73,6 +80,7 @@ pub(super) struct KafkaOptions {
 pub(super) enum Delivery {
     Confirmed,
     Queued,
+    Spooled,
 }
 
 /// What queued mode does with a record for which there is no room.
@@ -119,6 +127,7 @@ impl KafkaOptions {
         });
         let delivery = match options.str("delivery") {
             "queued" => Delivery::Queued,
+            "spooled" => Delivery::Spooled,
             _ => Delivery::Confirmed,
         };
         let delivery_timeout = options.seconds("delivery_timeout");
@@ -138,9 +147,12 @@ impl KafkaOptions {
             record_timeout: match delivery {
                 Delivery::Queued if !options.is_set("delivery_timeout") => QUEUED_TIMEOUT,
                 Delivery::Queued | Delivery::Confirmed => delivery_timeout,
+                Delivery::Spooled => Duration::ZERO,
             },
             connect_timeout: options.seconds("connect_timeout"),
             queue_max_messages: options_count("queue_max_messages").max(1),
+            spool: spool(&options, delivery)?,
+            max_record_bytes: max_record_bytes(&options),
             queue_overflow: match options.str("queue_overflow") {
                 "drop" => Overflow::Drop,
                 "log" => Overflow::Log,
@@ -327,28 +339,17 @@ fn codec(options: &Options) -> &str {
 
 /// Refuses settings whose meaning this version does not have: nothing is ignored quietly.
 fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
-    let only: &[(&str, &str)] = &[("group_protocol", "classic")];
-    for (name, expected) in only {
-        if options.str(name) != *expected {
-            return Err(Error::InvalidOption {
-                group: GROUP,
-                name: (*name).to_owned(),
-                value: options.str(name).to_owned(),
-                origin: options.origin(name).to_string(),
-                expected: format!("\"{expected}\": this version has no other value yet"),
-            });
-        }
+    let (name, expected) = ("group_protocol", "classic");
+    if options.str(name) == expected {
+        return Ok(());
     }
-    if options.str("delivery") == "spooled" {
-        return Err(Error::InvalidOption {
-            group: GROUP,
-            name: "delivery".to_owned(),
-            value: "spooled".to_owned(),
-            origin: options.origin("delivery").to_string(),
-            expected: "confirmed or queued: this version has no spool yet".to_owned(),
-        });
-    }
-    Ok(())
+    Err(Error::InvalidOption {
+        group: GROUP,
+        name: name.to_owned(),
+        value: options.str(name).to_owned(),
+        origin: options.origin(name).to_string(),
+        expected: format!("\"{expected}\": this version has no other value yet"),
+    })
 }
 
 fn dead_letter_topic(options: &Options) -> Result<Option<String>, Error> {
@@ -364,6 +365,32 @@ fn dead_letter_topic(options: &Options) -> Result<Option<String>, Error> {
         expected: format!("a topic's name: {reason}"),
     })?;
     Ok(Some(topic.to_owned()))
+}
+
+/// The spool's settings, in the mode that has one.
+fn spool(options: &Options, delivery: Delivery) -> Result<Option<Settings>, Error> {
+    let dir = options.str("spool_dir");
+    match (delivery, dir.is_empty()) {
+        (Delivery::Confirmed | Delivery::Queued, _) => Ok(None),
+        (Delivery::Spooled, true) => Err(Error::InvalidOption {
+            group: GROUP,
+            name: "spool_dir".to_owned(),
+            value: String::new(),
+            origin: options.origin("spool_dir").to_string(),
+            expected: "a folder, for delivery = spooled".to_owned(),
+        }),
+        (Delivery::Spooled, false) => Ok(Some(Settings {
+            dir: dir.into(),
+            max_bytes: u64::try_from(options.int("spool_max_kbytes")).unwrap_or(0) * 1024,
+            fsync: options.boolean("spool_fsync"),
+        })),
+    }
+}
+
+fn max_record_bytes(options: &Options) -> usize {
+    let properties = options.dict("librdkafka_properties");
+    let given = properties.iter().find(|(name, _)| name == "message.max.bytes");
+    given.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(DEFAULT_MAX_RECORD_BYTES)
 }
 
 fn bootstrap(url: &TransportUrl) -> String {

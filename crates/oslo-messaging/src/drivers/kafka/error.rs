@@ -57,7 +57,7 @@ pub(super) fn failure(code: Code, may_be_persisted: bool, last: Option<&ClientEr
             "the broker does not take this compression_codec (zstd needs Kafka 2.1 or later)"
                 .to_owned(),
         ),
-        Code::InvalidRecord | Code::PolicyViolation => refused(Cause::Other, words(code)),
+        Code::InvalidRecord | Code::PolicyViolation => refused(Cause::Refused, words(code)),
         Code::QueueFull => refused(
             Cause::QueueFull,
             "the producer's queue stayed full (queue_max_messages, queue_max_kbytes)".to_owned(),

@@ -17,7 +17,7 @@ use rdkafka::{
     producer::BaseRecord,
 };
 
-use crate::{driver::Outgoing, receipt::Report};
+use crate::{driver::Outgoing, receipt::Report, spool::Spooled};
 
 /// What librdkafka is given.
 pub(super) type Record<'a> = BaseRecord<'a, [u8], [u8], Box<InFlight>>;
@@ -38,6 +38,8 @@ pub(super) struct InFlight {
     pub(super) deadline: Option<Instant>,
     pub(super) hand_overs_left: Option<u32>,
     pub(super) topic_was_created: bool,
+    /// Where the record is on disk, in spooled mode.
+    pub(super) spooled: Option<Spooled>,
 }
 
 /// Where a report waits for its end.
@@ -63,7 +65,13 @@ impl InFlight {
             deadline: timeout.and_then(|timeout| begun.checked_add(timeout)),
             hand_overs_left,
             topic_was_created: false,
+            spooled: None,
         }
+    }
+
+    /// A record of the spool: it never expires.
+    pub(super) fn of_spooled(report: Report, order: u64, spooled: Spooled) -> Self {
+        Self { spooled: Some(spooled), ..Self::new(report, order, None, None) }
     }
 
     /// The report, unless its deadline came first.
@@ -150,6 +158,16 @@ pub(super) struct Held {
 }
 
 impl Held {
+    pub(super) fn new(
+        topic: String,
+        key: Option<Bytes>,
+        headers: Vec<(String, Bytes)>,
+        body: Bytes,
+        in_flight: Box<InFlight>,
+    ) -> Self {
+        Self { topic, key, headers, body, in_flight }
+    }
+
     pub(super) fn outgoing(topic: &str, outgoing: &Outgoing, in_flight: Box<InFlight>) -> Self {
         Self {
             topic: topic.to_owned(),

@@ -6,6 +6,7 @@
 //! | `producer` | sending: the way of a call, and what each delivery report means |
 //! | `hand_over` | what travels with a record, and what waits to be handed over again |
 //! | `supervisor` | the producer's thread: timeouts, further hand-overs, a producer made anew |
+//! | `drain` | spooled mode: from the spool to librdkafka |
 //! | `breaker` | whether sending is worth a try: a state machine without I/O |
 //! | `brokers` | which connections are up, by librdkafka's statistics |
 //! | `consumer` | listening as the library sees it |
@@ -29,6 +30,7 @@ mod consumer;
 mod context;
 mod coverage;
 mod dead_letters;
+mod drain;
 mod error;
 mod group;
 mod hand_over;
@@ -92,6 +94,10 @@ impl Driver for KafkaDriver {
 
     fn message_key(&self) -> &MessageKey {
         &self.options.message_key
+    }
+
+    fn start(&self) -> Result<(), Error> {
+        self.producer.start()
     }
 
     fn send(&self, outgoing: Outgoing, report: Report) {

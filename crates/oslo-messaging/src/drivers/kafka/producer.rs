@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -26,6 +26,7 @@ use super::{
     brokers::{self, Connections},
     config::{Delivery, KafkaOptions, Overflow},
     context::{Health, ReportContext},
+    drain::{self, Blocked},
     error::{self, broker_error, failure, is_authentication},
     hand_over::{Held, InFlight, Late, Record, Waiting, owned_headers},
     native, supervisor,
@@ -37,6 +38,7 @@ use crate::{
     error::{Cause, Outcome},
     notify::masked_line,
     receipt::{Failure, Report},
+    spool::{Spool, SpoolError},
     stats::Stats,
 };
 
@@ -48,6 +50,8 @@ const CLOSING_PAUSE: Duration = Duration::from_millis(20);
 pub(super) const PURGE_REPORTS: Duration = Duration::from_secs(1);
 /// Most message ids that closing names.
 const MOST_NAMED: usize = 100;
+
+const DRAIN_THREAD: &str = "kafka-spool";
 
 pub(super) type Client = BaseProducer<ReportContext, NoCustomPartitioner>;
 
@@ -102,7 +106,7 @@ impl Drop for Generation {
 #[derive(Debug)]
 pub(super) struct KafkaProducer {
     inner: Arc<Inner>,
-    supervisor: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What the callbacks and the supervisor reach too.
@@ -120,7 +124,13 @@ pub(super) struct Inner {
     current: RwLock<Option<Arc<Generation>>>,
     /// Held while a client is made, so that it is made once.
     making: Mutex<()>,
+    /// What `delivery = spooled` keeps on disk; made at the first send.
+    pub(super) spool: OnceLock<Arc<Spool>>,
+    /// Topics of the spool that have to wait.
+    pub(super) blocked: Blocked,
     closed: AtomicBool,
+    /// Closing has waited long enough: nothing more is handed over.
+    given_up: AtomicBool,
     stopped: AtomicBool,
     order: AtomicU64,
     /// What failed since closing began.
@@ -158,14 +168,17 @@ impl KafkaProducer {
             suspect: Mutex::default(),
             current: RwLock::new(None),
             making: Mutex::new(()),
+            spool: OnceLock::new(),
+            blocked: Blocked::default(),
             closed: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             order: AtomicU64::new(0),
             lost: Mutex::default(),
             options,
             stats,
         };
-        Self { inner: Arc::new(inner), supervisor: Mutex::new(None) }
+        Self { inner: Arc::new(inner), threads: Mutex::default() }
     }
 
     /// Hands a record over. Blocks only while librdkafka's queue is full, at most until the
@@ -177,22 +190,28 @@ impl KafkaProducer {
         if inner.is_closed() {
             return report.failed(refused(Cause::Closed, "the transport is closed"));
         }
-        let queued = inner.options.delivery == Delivery::Queued;
-        if !queued && let Err((lack, words)) = inner.breaker.admit(Instant::now()) {
+        let delivery = inner.options.delivery;
+        if delivery == Delivery::Confirmed
+            && let Err((lack, words)) = inner.breaker.admit(Instant::now())
+        {
             return report.failed(inner.refused_by_breaker(lack, &words));
         }
         if let Err(error) = self.start() {
             let words = std::error::Error::source(&error).map(ToString::to_string);
-            let words = words.unwrap_or_else(|| error.to_string());
+            let words =
+                words.map_or_else(|| error.to_string(), |words| format!("{error}: {words}"));
             return report.failed(refused(Cause::Other, &words));
+        }
+        if let Some(spool) = inner.spool.get() {
+            return inner.append(spool, topic, outgoing, report);
         }
         if inner.options.sends_zstd
             && let Some(failure) = inner.health.zstd.refusal(FIRST_WORD)
         {
             return report.failed(failure);
         }
-        let acceptance = if queued { report.detach() } else { None };
-        let order = inner.order.fetch_add(1, Ordering::Relaxed);
+        let acceptance = if delivery == Delivery::Queued { report.detach() } else { None };
+        let order = inner.next_order();
         let hand_overs_left = match outgoing.retry {
             Retry::UntilTimeout => None,
             Retry::AtMost(count) => Some(count),
@@ -217,13 +236,21 @@ impl KafkaProducer {
     pub(super) fn close(&self, deadline: Duration) -> Result<(), Error> {
         let inner = &self.inner;
         inner.closed.store(true, Ordering::Release);
+        if inner.current().is_none() || inner.has_given_up() {
+            return Ok(());
+        }
         let deadline = Instant::now().checked_add(deadline);
-        // The supervisor serves the reports, and hands over again what must be.
-        while inner.unanswered() > 0 && deadline.is_none_or(|end| Instant::now() < end) {
+        // The producer's threads serve the reports, and hand over what must be.
+        while !inner.is_idle() && deadline.is_none_or(|end| Instant::now() < end) {
             thread::sleep(CLOSING_PAUSE);
         }
+        inner.given_up.store(true, Ordering::Release);
+        self.join(|name| name == Some(DRAIN_THREAD));
         if inner.unanswered() > 0 {
             inner.give_up();
+        }
+        if let Some(spool) = inner.spool.get() {
+            inner.release(spool);
         }
         let lost = std::mem::take(&mut *inner.lost.lock().unwrap_or_else(PoisonError::into_inner));
         if lost.not_delivered + lost.unknown == 0 {
@@ -237,8 +264,22 @@ impl KafkaProducer {
         })
     }
 
-    /// Makes the first librdkafka producer and the supervisor's thread.
-    fn start(&self) -> Result<(), Error> {
+    /// Waits for the end of threads that were told to end.
+    fn join(&self, which: impl Fn(Option<&str>) -> bool) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let ending: Vec<_> = threads.extract_if(.., |t| which(t.thread().name())).collect();
+        drop(threads);
+        // An observer of outcomes may hold the last handle of the transport.
+        for thread in ending.into_iter().filter(|t| t.thread().id() != thread::current().id()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the producer panicked");
+            }
+        }
+    }
+
+    /// Makes the first librdkafka producer, the producer's thread and, in spooled mode, the spool
+    /// with its thread.
+    pub(super) fn start(&self) -> Result<(), Error> {
         if self.inner.current().is_some() {
             return Ok(());
         }
@@ -246,20 +287,34 @@ impl KafkaProducer {
         if self.inner.current().is_some() {
             return Ok(());
         }
+        let spool = match &self.inner.options.spool {
+            None => None,
+            Some(settings) => {
+                let spool = Spool::open(settings.clone(), Arc::clone(&self.inner.stats))?;
+                Some(Arc::new(spool))
+            }
+        };
         let generation = Inner::make(&self.inner)?;
-        *self.inner.current.write().unwrap_or_else(PoisonError::into_inner) = Some(generation);
         let weak = Arc::downgrade(&self.inner);
-        let thread = thread::Builder::new()
-            .name("kafka-producer".into())
-            .spawn(move || supervisor::run(&weak))
-            .map_err(|error| Error::Broker {
-                driver: "kafka",
-                operation: "start the producer's thread".to_owned(),
-                source: Box::new(error),
-            })?;
-        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.push(spawn("kafka-producer", move || supervisor::run(&weak))?);
+        if let Some(spool) = spool {
+            let spool = Arc::clone(self.inner.spool.get_or_init(|| spool));
+            let weak = Arc::downgrade(&self.inner);
+            threads.push(spawn(DRAIN_THREAD, move || drain::run(&weak, &spool))?);
+        }
+        // Last: from here on nobody comes back to this.
+        *self.inner.current.write().unwrap_or_else(PoisonError::into_inner) = Some(generation);
         Ok(())
     }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| Error::Broker {
+        driver: "kafka",
+        operation: format!("start the thread {name}"),
+        source: Box::new(error),
+    })
 }
 
 impl Drop for KafkaProducer {
@@ -269,13 +324,7 @@ impl Drop for KafkaProducer {
             tracing::error!("{error}");
         }
         self.inner.stopped.store(true, Ordering::Release);
-        let thread = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // An observer of outcomes may hold the last handle of the transport.
-        if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id())
-            && thread.join().is_err()
-        {
-            tracing::error!("the producer's thread panicked");
-        }
+        self.join(|_| true);
     }
 }
 
@@ -286,6 +335,19 @@ impl Inner {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire) || self.is_stopped()
+    }
+
+    pub(super) fn next_order(&self) -> u64 {
+        self.order.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether closing need not wait any longer.
+    fn is_idle(&self) -> bool {
+        self.spool.get().is_none_or(|spool| spool.is_drained()) && self.unanswered() == 0
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -313,6 +375,44 @@ impl Inner {
     pub(super) fn unanswered(&self) -> usize {
         let in_flight = self.current().map_or(0, |current| current.client.in_flight_count());
         usize::try_from(in_flight).unwrap_or(0) + self.waiting.len()
+    }
+
+    /// Writes the record to disk, which accepts it.
+    fn append(&self, spool: &Spool, topic: &str, outgoing: &Outgoing, mut report: Report) {
+        let key_bytes = outgoing.key.as_ref().map_or(0, bytes::Bytes::len);
+        let size = outgoing.body.len() + key_bytes;
+        if size > self.options.max_record_bytes {
+            let error = KafkaError::MessageProduction(Code::MessageSizeTooLarge);
+            let code = error.rdkafka_error_code();
+            return report.failed(self.send_failure(&error, code, size));
+        }
+        match spool.append(&drain::entry(topic, outgoing, &report)) {
+            Ok(()) => {
+                if let Some(acceptance) = report.detach() {
+                    acceptance.accepted();
+                }
+                report.forget();
+            }
+            Err(error @ SpoolError::Full { .. }) => {
+                self.stats.overflowed.add(1);
+                report.failed(refused(Cause::QueueFull, &error.to_string()));
+            }
+            Err(error @ SpoolError::Io { .. }) => {
+                report.failed(refused(Cause::Other, &error.to_string()));
+            }
+        }
+    }
+
+    /// Leaves the spool, with what is in it, to the next process.
+    fn release(&self, spool: &Spool) {
+        let (own, bytes) = spool.release();
+        if bytes > 0 {
+            tracing::warn!(
+                "{own} notifications of this process, {bytes} bytes in all, stay in the spool {} \
+                 for the next process that uses it",
+                spool.dir().display()
+            );
+        }
     }
 
     /// Gives up all that is unanswered, and reports it so.
@@ -430,7 +530,10 @@ impl Inner {
     }
 
     /// The broker has the record.
-    pub(super) fn delivered(&self, in_flight: InFlight) {
+    pub(super) fn delivered(&self, mut in_flight: InFlight) {
+        if let Some(spooled) = in_flight.spooled.take() {
+            return drain::delivered(self, in_flight, &spooled);
+        }
         if self.options.delivery == Delivery::Confirmed {
             self.breaker.confirmed(in_flight.begun);
         }
@@ -504,7 +607,13 @@ impl Inner {
     }
 
     /// Reports a record as failed, unless its deadline came first.
-    pub(super) fn fail_in_flight(&self, in_flight: InFlight, failure: Failure) {
+    pub(super) fn fail_in_flight(&self, mut in_flight: InFlight, failure: Failure) {
+        if in_flight.spooled.is_some() && self.has_given_up() {
+            return drain::leave(in_flight);
+        }
+        if let Some(spooled) = in_flight.spooled.take() {
+            return drain::failed(self, in_flight, &spooled, failure);
+        }
         if let Some(report) = in_flight.into_report() {
             self.fail(report, failure);
         }

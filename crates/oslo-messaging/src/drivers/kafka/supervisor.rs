@@ -37,8 +37,12 @@ const PROBE_ANSWER: Duration = Duration::from_secs(5);
 /// Runs until the producer is dropped.
 pub(super) fn run(producer: &Weak<Inner>) {
     loop {
-        let Some(inner) = producer.upgrade() else { return };
-        let (Some(current), false) = (inner.current(), inner.is_stopped()) else { return };
+        let Some(inner) = producer.upgrade().filter(|inner| !inner.is_stopped()) else { return };
+        let Some(current) = inner.current() else {
+            // The first one is being made.
+            thread::sleep(SHORT_TICK);
+            continue;
+        };
         let tick = if inner.waiting.is_holding() { SHORT_TICK } else { TICK };
         // Whoever closes the producer must not wait for this handle.
         drop(inner);

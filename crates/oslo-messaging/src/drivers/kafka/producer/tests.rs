@@ -40,6 +40,10 @@ impl Bench {
     fn new(nodes: u16, partitions: i32, query: &str) -> Self {
         let broker = EmbeddedBroker::start(nodes).unwrap();
         broker.create_topic(TOPIC, partitions).unwrap();
+        Self::on(broker, query)
+    }
+
+    fn on(broker: EmbeddedBroker, query: &str) -> Self {
         let url = format!("{}?{query}", broker.transport_url());
         let options = KafkaOptions::resolve(&url.parse().unwrap(), &Config::new()).unwrap();
         let stats = Arc::new(Stats::default());
@@ -48,6 +52,10 @@ impl Bench {
     }
 
     fn send_with(&self, id: &str, key: Option<&str>, retry: i64) -> Receipt {
+        self.send_to(TOPIC, id, key, retry)
+    }
+
+    fn send_to(&self, topic: &str, id: &str, key: Option<&str>, retry: i64) -> Receipt {
         let subject = Subject {
             message_id: id.to_owned(),
             event_type: "case.sent".to_owned(),
@@ -62,7 +70,7 @@ impl Bench {
             body: Bytes::copy_from_slice(id.as_bytes()),
             retry: Retry::from(retry),
         };
-        self.producer.send(TOPIC, &outgoing, receipt.expect(id.len()).to_topic(TOPIC));
+        self.producer.send(topic, &outgoing, receipt.expect(id.len()).to_topic(topic));
         receipt
     }
 
@@ -72,8 +80,12 @@ impl Bench {
 
     /// What the topic has, in the order of each partition.
     fn on_broker(&self) -> Vec<String> {
+        self.in_topic(TOPIC)
+    }
+
+    fn in_topic(&self, topic: &str) -> Vec<String> {
         let url: TransportUrl = self.broker.transport_url().parse().unwrap();
-        let topics = [TOPIC.to_owned()];
+        let topics = [topic.to_owned()];
         let mut reader =
             Reader::open(&url, &Config::new(), &topics, ReadFrom::Beginning, LIMIT).unwrap();
         let mut found = Vec::new();
@@ -407,4 +419,155 @@ fn a_purge_that_is_not_ours_is_handed_over_again() {
     bench.broker.mock().broker_up(1).unwrap();
     receipt.wait(LIMIT).unwrap();
     assert_eq!(bench.on_broker(), ["0", "1"]);
+}
+
+/// A spool that goes with its test.
+struct SpoolDir(std::path::PathBuf);
+
+impl SpoolDir {
+    fn new() -> Self {
+        let name = format!("oslo-spool-{}", uuid::Uuid::new_v4().simple());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn query(&self, more: &str) -> String {
+        format!("delivery=spooled&spool_dir={}{more}", self.0.display())
+    }
+
+    /// What is in it, apart from what was set aside.
+    fn folders(&self) -> usize {
+        let found = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name());
+        found.filter(|name| name != "set-aside").count()
+    }
+}
+
+impl Drop for SpoolDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| n.to_string()).collect()
+}
+
+#[test]
+fn spooled_sends_are_accepted_without_a_broker_and_arrive_in_order_when_it_is_back() {
+    let dir = SpoolDir::new();
+    let bench = Bench::new(1, 1, &dir.query("&connect_timeout=0.5&delivery_timeout=0.5"));
+    bench.broker.mock().broker_down(1).unwrap();
+    for n in 0..300 {
+        assert_eq!(bench.send(&n.to_string()).sent(), Some(Sent::Accepted));
+    }
+    // Neither timeout is a spooled record's.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(bench.send("300").sent(), Some(Sent::Accepted));
+    assert_eq!(bench.stats.not_delivered.get() + bench.stats.unknown.get(), 0);
+    assert!(bench.stats.spool_bytes.get() > 0);
+    bench.broker.mock().broker_up(1).unwrap();
+    bench.wait_until("all delivered", |stats| stats.delivered.get() == 301);
+    assert_eq!(bench.on_broker(), numbers(0..301));
+    bench.producer.close(LIMIT).unwrap();
+    assert_eq!(dir.folders(), 0, "a spool that is sent leaves nothing");
+}
+
+#[test]
+fn what_a_closed_process_leaves_in_the_spool_is_sent_first_by_the_next_one() {
+    let dir = SpoolDir::new();
+    let bench = Bench::new(1, 1, &dir.query(""));
+    bench.send("0").wait(LIMIT).unwrap();
+    bench.wait_until("delivered", |stats| stats.delivered.get() == 1);
+    bench.broker.mock().broker_down(1).unwrap();
+    (1..50).for_each(|n| drop(bench.send(&n.to_string())));
+    let begun = Instant::now();
+    bench.producer.close(Duration::from_secs(1)).expect("what is spooled is not lost");
+    assert!(seconds(begun) < 3.0, "{}", seconds(begun));
+    assert_eq!((bench.stats.not_delivered.get(), bench.stats.unknown.get()), (0, 0));
+    assert_eq!(dir.folders(), 1);
+    let Bench { broker, producer, .. } = bench;
+    drop(producer);
+    let next = Bench::on(broker, &dir.query(""));
+    (50..60).for_each(|n| drop(next.send(&n.to_string())));
+    next.broker.mock().broker_up(1).unwrap();
+    next.wait_until("all delivered", |stats| stats.delivered.get() == 59);
+    assert_eq!(next.on_broker(), numbers(0..60));
+    assert_eq!(next.stats.spool_adopted.get(), 1);
+    next.producer.close(LIMIT).unwrap();
+    assert_eq!(dir.folders(), 0);
+}
+
+#[test]
+fn start_sends_what_an_earlier_process_left_without_a_call() {
+    let dir = SpoolDir::new();
+    let bench = Bench::new(1, 1, &dir.query(""));
+    bench.broker.mock().broker_down(1).unwrap();
+    bench.send("0").wait(LIMIT).unwrap();
+    bench.producer.close(Duration::ZERO).unwrap();
+    let Bench { broker, producer, .. } = bench;
+    drop(producer);
+    broker.mock().broker_up(1).unwrap();
+    let next = Bench::on(broker, &dir.query(""));
+    next.producer.start().unwrap();
+    next.wait_until("delivered", |stats| stats.delivered.get() == 1);
+    assert_eq!(next.on_broker(), ["0"]);
+}
+
+#[test]
+fn a_topic_that_refuses_waits_in_the_spool_and_the_others_go_on() {
+    let dir = SpoolDir::new();
+    let bench = Bench::new(1, 1, &dir.query(""));
+    let refused = "refused.info";
+    bench.broker.create_topic(refused, 1).unwrap();
+    let denied = Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    bench.broker.mock().topic_error(refused, denied).unwrap();
+    for n in 0..10 {
+        bench.send_to(refused, &format!("r-{n}"), None, -1).wait(LIMIT).unwrap();
+        bench.send(&n.to_string()).wait(LIMIT).unwrap();
+    }
+    bench.wait_until("the others", |stats| stats.delivered.get() == 10);
+    bench.broker.mock().topic_error(refused, Answer::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    bench.wait_until("all", |stats| stats.delivered.get() == 20);
+    assert_eq!(bench.stats.not_delivered.get() + bench.stats.unknown.get(), 0);
+    assert_eq!(bench.on_broker(), numbers(0..10));
+    let expected: Vec<_> = (0..10).map(|n| format!("r-{n}")).collect();
+    assert_eq!(bench.in_topic(refused), expected);
+}
+
+#[test]
+fn what_is_too_large_is_refused_at_once_and_what_does_not_fit_says_so() {
+    let dir = SpoolDir::new();
+    let bench = Bench::new(1, 1, &dir.query("&spool_max_kbytes=1"));
+    bench.broker.mock().broker_down(1).unwrap();
+    let failed = failure(&bench.send(&"x".repeat(1_000_001)));
+    assert_eq!(failed.cause, Cause::TooLarge, "{failed}");
+    let full = (0..100).map(|n| bench.send(&n.to_string())).find(|r| r.sent().is_none()).unwrap();
+    let failed = failure(&full);
+    assert_eq!((failed.outcome, failed.cause), (Outcome::NotDelivered, Cause::QueueFull));
+    assert!(failed.detail.contains("of 1 KiB (spool_max_kbytes)"), "{failed}");
+    let accepted = bench.stats.accepted.get();
+    assert!(accepted > 3, "{accepted}");
+    bench.broker.mock().broker_up(1).unwrap();
+    bench.wait_until("all", |stats| stats.delivered.get() == accepted);
+    let begun = Instant::now();
+    while bench.send("room").sent().is_none() {
+        assert!(begun.elapsed() < LIMIT, "no room although all is sent");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_fatal_error_loses_nothing_that_is_spooled() {
+    let dir = SpoolDir::new();
+    let bench = Bench::new(1, 1, &dir.query(""));
+    bench.send("0").wait(LIMIT).unwrap();
+    bench.wait_until("delivered", |stats| stats.delivered.get() == 1);
+    bench.broker.mock().broker_down(1).unwrap();
+    (1..30).for_each(|n| drop(bench.send(&n.to_string())));
+    thread::sleep(Duration::from_millis(300));
+    native::fail_for_good(bench.producer.inner.current().unwrap().client.client());
+    (30..60).for_each(|n| drop(bench.send(&n.to_string())));
+    bench.broker.mock().broker_up(1).unwrap();
+    bench.wait_until("all", |stats| stats.delivered.get() == 60);
+    assert_eq!(bench.on_broker(), numbers(0..60));
+    assert_eq!(bench.stats.producer_rebuilt.get(), 1);
 }
