@@ -107,7 +107,6 @@ impl KafkaOptions {
     /// Reads the options from the URL's query, the program's overrides and the files.
     pub(super) fn resolve(url: &TransportUrl, config: &Config) -> Result<Self, Error> {
         let options = Options::resolve(GROUP, config, url.query())?;
-        refuse_what_is_not_built_yet(&options)?;
         for (name, _) in options.dict("librdkafka_properties") {
             if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
                 return Err(Error::InvalidOption {
@@ -245,9 +244,6 @@ impl KafkaOptions {
             // Every partition is assigned with its start. What is left to this is a start that
             // the broker no longer has: go on with the oldest record.
             .set("auto.offset.reset", "earliest")
-            .set("session.timeout.ms", millis(o.seconds("session_timeout")))
-            .set("heartbeat.interval.ms", millis(o.seconds("heartbeat_interval")))
-            .set("partition.assignment.strategy", o.list("partition_assignment_strategy").join(","))
             .set("max.partition.fetch.bytes", o.int("kafka_max_fetch_bytes").to_string())
             .set("allow.auto.create.topics", self.creates_by_metadata().to_string())
             .set("topic.metadata.refresh.interval.ms", "30000")
@@ -255,6 +251,17 @@ impl KafkaOptions {
             // A full queue is asked again soon: the default of 1 s would stall a fast listener.
             .set("fetch.queue.backoff.ms", "20")
             .set("check.crcs", "true");
+        if o.str("group_protocol") == "consumer" {
+            // The brokers set the session and deal out the partitions: librdkafka refuses the
+            // settings of the classic protocol.
+            config.set("group.protocol", "consumer");
+        } else {
+            let strategies = o.list("partition_assignment_strategy").join(",");
+            config
+                .set("session.timeout.ms", millis(o.seconds("session_timeout")))
+                .set("heartbeat.interval.ms", millis(o.seconds("heartbeat_interval")))
+                .set("partition.assignment.strategy", strategies);
+        }
         if !o.str("group_instance_id").is_empty() {
             config.set("group.instance.id", o.str("group_instance_id"));
         }
@@ -335,21 +342,6 @@ fn codec(options: &Options) -> &str {
     let is_codec = |name: &str| matches!(name, "compression.type" | "compression.codec");
     let passed = options.dict("librdkafka_properties").iter().find(|(name, _)| is_codec(name));
     passed.map_or(options.str("compression_codec"), |(_, codec)| codec)
-}
-
-/// Refuses settings whose meaning this version does not have: nothing is ignored quietly.
-fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
-    let (name, expected) = ("group_protocol", "classic");
-    if options.str(name) == expected {
-        return Ok(());
-    }
-    Err(Error::InvalidOption {
-        group: GROUP,
-        name: name.to_owned(),
-        value: options.str(name).to_owned(),
-        origin: options.origin(name).to_string(),
-        expected: format!("\"{expected}\": this version has no other value yet"),
-    })
 }
 
 fn dead_letter_topic(options: &Options) -> Result<Option<String>, Error> {
