@@ -229,38 +229,82 @@ fn batches_are_full_under_load_and_wait_no_longer_than_their_timeout() {
     assert!(sizes.lock().unwrap().iter().any(|size| *size >= 10), "{sizes:?}");
 }
 
+/// What others may write to a topic of notifications.
+fn poison() -> Vec<Option<Vec<u8>>> {
+    let good = r#"{\"message_id\": \"m\", \"publisher_id\": \"p\", \"event_type\": \"e\", \"priority\": \"INFO\", \"payload\": 1, \"timestamp\": \"t\", \"_context\": {}}"#;
+    let inner = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        format!(r#"{{"oslo.version": "2.0", "oslo.message": "{}"}}"#, good.replace(from, to))
+    };
+    let texts = [
+        String::new(),
+        " ".into(),
+        "not json".into(),
+        "null".into(),
+        "[1, 2]".into(),
+        "\"text\"".into(),
+        "{}".into(),
+        "{\"a\": 1".into(),
+        "{} {}".into(),
+        "\u{feff}{}".into(),
+        r#"{"oslo.version": "3.0", "oslo.message": "{}"}"#.into(),
+        r#"{"oslo.version": 2.0, "oslo.message": "{}"}"#.into(),
+        r#"{"oslo.version": "2.0", "oslo.message": 5}"#.into(),
+        r#"{"oslo.version": "2.0", "oslo.message": {}}"#.into(),
+        r#"{"oslo.version": "2.0", "oslo.message": ""}"#.into(),
+        r#"{"oslo.version": "2.0", "oslo.message": "{\\"a\\""}"#.replace("\\\\", "\\"),
+        inner(r#", \"_context\": {}"#, ""),
+        inner(r#"\"_context\": {}"#, r#"\"_context\": null"#),
+        inner("INFO", "NOISE"),
+        inner(r#"\"INFO\""#, "null"),
+        inner(r#"\"event_type\": \"e\""#, r#"\"event_type\": 7"#),
+        inner(": 1,", &format!(": {}{},", "[".repeat(10_001), "]".repeat(10_001))),
+    ];
+    let bytes = [&b"\xff\xfe\x00"[..], b"{\"a\": \"\xc3\"}", b"\0"];
+    let texts = texts.into_iter().map(String::into_bytes);
+    let all = texts.chain(bytes.map(<[u8]>::to_vec)).map(Some);
+    all.chain([None]).collect()
+}
+
 #[test]
 fn records_that_are_no_notifications_are_skipped_and_their_neighbours_arrive() {
-    let (transport, topic, seen) =
-        (transport("?topic_partitions=1&topic_replication_factor=1"), topic(), Seen::new());
-    let listener = listen(&transport, &topic, &topic, &seen);
-    let sender = notifier(&transport, &topic);
-    let raw: BaseProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", kafka_testkit::shared().bootstrap())
-        .create()
-        .unwrap();
-    let bad: [Option<&[u8]>; 8] = [
-        None,
-        Some(b""),
-        Some(b"not json"),
-        Some(b"[1, 2]"),
-        Some(b"{\"oslo.version\": \"3.0\", \"oslo.message\": \"{}\"}"),
-        Some(b"{\"oslo.version\": \"2.0\", \"oslo.message\": 5}"),
-        Some(b"{\"oslo.version\": \"2.0\", \"oslo.message\": \"{\\\"payload\\\": 1}\"}"),
-        Some(b"\xff\xfe\x00"),
-    ];
-    let name = format!("{topic}.info");
-    for body in bad {
-        sender.info(&Context::empty(), "good", Payload::null()).wait(LIMIT).unwrap();
-        let mut record = BaseRecord::<(), [u8]>::to(&name);
-        record.payload = body;
-        raw.send(record).map_err(|(error, _)| error).unwrap();
-        raw.flush(LIMIT).unwrap();
+    for mode in ["before_dispatch", "after_dispatch"] {
+        let (topic, seen, dead) = (topic(), Seen::new(), kafka_testkit::unique("dead"));
+        let settings = format!(
+            "?topic_partitions=1&topic_replication_factor=1&commit={mode}&dead_letter_topic={dead}&\
+             dead_letter_max_ratio=0"
+        );
+        let listening = transport(&settings);
+        let listener = listen(&listening, &topic, &topic, &seen);
+        let sending = transport("");
+        let sender = notifier(&sending, &topic);
+        let good = || sender.info(&Context::empty(), "good", Payload::null()).wait(LIMIT).unwrap();
+        let raw: BaseProducer = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", kafka_testkit::shared().bootstrap())
+            .create()
+            .unwrap();
+        let (name, bad) = (format!("{topic}.info"), poison());
+        assert!(bad.len() >= 20);
+        for body in &bad {
+            good();
+            let mut record = BaseRecord::<[u8], [u8]>::to(&name).key(b"k\xff");
+            record.payload = body.as_deref();
+            raw.send(record).map_err(|(error, _)| error).unwrap();
+            raw.flush(LIMIT).unwrap();
+        }
+        good();
+        assert_eq!(seen.wait_for(bad.len() + 1, LIMIT), bad.len() + 1, "{mode}");
+        listener.close(LIMIT).unwrap();
+        assert_eq!(listening.stats().undecodable.get(), bad.len() as u64, "{mode}");
+        assert_eq!(listening.stats().dead_letters.get(), bad.len() as u64, "{mode}");
+        // Nothing of it comes again, and what follows does.
+        let listening = transport(&settings);
+        let listener = listen(&listening, &topic, &topic, &seen);
+        good();
+        assert_eq!(seen.wait_for(bad.len() + 2, LIMIT), bad.len() + 2, "{mode}");
+        listener.close(LIMIT).unwrap();
+        assert_eq!((listening.stats().undecodable.get(), seen.twice()), (0, 0), "{mode}");
     }
-    sender.info(&Context::empty(), "good", Payload::null()).wait(LIMIT).unwrap();
-    assert_eq!(seen.wait_for(bad.len() + 1, LIMIT), bad.len() + 1);
-    listener.close(LIMIT).unwrap();
-    assert_eq!(transport.stats().undecodable.get(), bad.len() as u64);
 }
 
 #[test]
