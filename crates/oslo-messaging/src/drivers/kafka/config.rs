@@ -184,8 +184,9 @@ impl KafkaOptions {
             .set("acks", "all")
             .set("enable.idempotence", o.boolean("enable_idempotence").to_string())
             .set("message.timeout.ms", millis(self.record_timeout))
-            // Once a second: which connections are up, and where the leaders are.
-            .set("statistics.interval.ms", "1000")
+            // Which connections are up, and where the leaders are: once a second, or as often as
+            // a short connect_timeout needs it.
+            .set("statistics.interval.ms", millis(self.statistics_interval()))
             .set("topic.metadata.propagation.max.ms", millis(propagation))
             .set("linger.ms", millis(o.seconds("producer_batch_timeout")))
             .set("batch.num.messages", o.int("producer_batch_size").to_string())
@@ -194,6 +195,10 @@ impl KafkaOptions {
             .set("queue.buffering.max.kbytes", o.int("queue_max_kbytes").to_string())
             .set("allow.auto.create.topics", self.creates_by_metadata().to_string());
         self.pass_through(config)
+    }
+
+    fn statistics_interval(&self) -> Duration {
+        (self.connect_timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
     }
 
     /// The properties of a consumer in a group.

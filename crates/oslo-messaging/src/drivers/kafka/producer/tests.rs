@@ -13,12 +13,12 @@ use rdkafka::{
     types::{RDKafkaApiKey as Api, RDKafkaRespErr as Answer},
 };
 
-use super::{Fate, KafkaOptions, KafkaProducer, native};
+use super::{Fate, KafkaOptions, KafkaProducer};
 use crate::{
     Error,
     config::Config,
     driver::{Outgoing, Retry, Target},
-    drivers::kafka::{EmbeddedBroker, Read, ReadFrom, Reader},
+    drivers::kafka::{EmbeddedBroker, Read, ReadFrom, Reader, native},
     error::{Cause, Outcome, Undelivered},
     message::Priority,
     receipt::{Receipt, Sent, Subject},
