@@ -78,17 +78,18 @@ fn main() -> ExitCode {
             println!("{}", serde_json::to_string(&measured).expect("numbers have a JSON form"));
             ExitCode::SUCCESS
         }
-        ["full"] => bench(&FULL, 1.0),
+        ["full", ref only @ ..] => bench(&FULL, 1.0, only),
         // A short run is noisy: it only catches what went badly wrong.
-        ["short"] => bench(&SHORT, 2.0),
+        ["short", ref only @ ..] => bench(&SHORT, 2.0, only),
         _ => {
-            eprintln!("usage: bench full|short");
+            eprintln!("usage: bench full|short [pipelined|one-by-one|listen|end-to-end]...");
             ExitCode::from(2)
         }
     }
 }
 
-fn bench(size: &Size, tolerance: f64) -> ExitCode {
+/// Runs all measurements, or only those that are named, without the Python library then.
+fn bench(size: &Size, tolerance: f64, only: &[&str]) -> ExitCode {
     let begun = Instant::now();
     let kafka = Kafka::with(Layout::Single, &[]);
     let python = reference_python();
@@ -116,11 +117,11 @@ fn bench(size: &Size, tolerance: f64) -> ExitCode {
             (What::EndToEnd { per_second: 1_000 }, size.fast_ticks, None, true),
         ];
         for (what, count, topic, with_reference) in steps {
-            if count == 0 {
+            if count == 0 || !(only.is_empty() || only.contains(&what.name())) {
                 continue;
             }
             for program in [RAW, OURS, REFERENCE] {
-                if program == REFERENCE && !with_reference {
+                if program == REFERENCE && !(with_reference && only.is_empty()) {
                     continue;
                 }
                 let own = unique("bench");

@@ -29,6 +29,17 @@ pub(crate) enum What {
     EndToEnd { per_second: u32 },
 }
 
+impl What {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pipelined => "pipelined",
+            Self::OneByOne => "one-by-one",
+            Self::Listen => "listen",
+            Self::EndToEnd { .. } => "end-to-end",
+        }
+    }
+}
+
 /// What a program is told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {

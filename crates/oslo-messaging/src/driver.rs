@@ -60,6 +60,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// [`Error::InvalidOption`], [`Error::Unsupported`].
     fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error>;
 
+    /// Whether a listener's record comes again when an endpoint fails; see
+    /// [`Subscription::redelivery`].
+    fn redelivers(&self) -> bool {
+        false
+    }
+
     /// Waits until everything handed over is answered, at most `deadline`. The driver takes
     /// nothing more.
     ///
@@ -78,9 +84,38 @@ pub trait Subscription: fmt::Debug + Send + Sync {
     /// by many workers at once.
     fn recv(&self, batch: &mut Vec<Incoming>, want: Want) -> bool;
 
-    /// Says that a record was handled, and how long that took. Called by the worker that received
-    /// it, before it receives again.
-    fn settle(&self, token: Token, took: Duration);
+    /// Tells how far a worker is: the endpoints begin with the records of `begun`, and are done
+    /// with those of `settled`.
+    ///
+    /// Each record is begun once and then settled once, by the worker that received it, before it
+    /// receives again. A worker with several records may tell of them late and together, but of
+    /// the last that it holds before an endpoint runs.
+    fn advance(&self, begun: &[Token], settled: &[Settled]);
+
+    /// Whether records are redelivered (option `commit = after_dispatch`), and how. `None`: a
+    /// record is handed out once, and [`Settled::done`] makes no difference.
+    fn redelivery(&self) -> Option<Redelivery> {
+        None
+    }
+
+    /// Whether the record may still be handled, after `wait` at the most: its partition is this
+    /// listener's, and no stop has begun. Returns early when that ends. Where nothing is
+    /// redelivered a record that was handed out is always handled.
+    fn holds(&self, token: Token, wait: Duration) -> bool {
+        let _ = (token, wait);
+        true
+    }
+
+    /// Puts a record that cannot be decoded or handled on the dead-letter topic, and waits until the
+    /// broker has it. `Ok(false)`: there is no such topic.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not stored, as of a sending.
+    fn dead_letter(&self, letter: DeadLetter<'_>) -> Result<bool, Error> {
+        let _ = letter;
+        Ok(false)
+    }
 
     /// Blocks until records can arrive: partitions are assigned, queues are bound.
     ///
@@ -188,6 +223,51 @@ pub struct Want {
     pub max: usize,
     /// Longest wait for more after the first record.
     pub gather: Duration,
+    /// Only records that must be handled in order anyway: other workers can take the rest.
+    pub in_order: bool,
+}
+
+impl Want {
+    /// Records to handle one after the other, at most `max`, without waiting for more than one.
+    pub const fn run(max: usize) -> Self {
+        Self { max, gather: Duration::ZERO, in_order: true }
+    }
+
+    /// Records to handle at once, at most `max`, and at most `gather` after the first one.
+    pub const fn batch(max: usize, gather: Duration) -> Self {
+        Self { max, gather, in_order: false }
+    }
+}
+
+/// How a record is redelivered whose endpoint failed or asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redelivery {
+    /// At most this often (option `max_redeliveries`).
+    pub max: u32,
+    /// After this time (option `redelivery_backoff`).
+    pub backoff: Duration,
+}
+
+/// A record for the dead-letter topic.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetter<'a> {
+    /// The record as it came.
+    pub record: &'a Incoming,
+    /// Why it could not be decoded or handled.
+    pub reason: &'a str,
+    /// How often it was offered to endpoints.
+    pub attempts: u32,
+}
+
+/// One record that endpoints are done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Which one.
+    pub token: Token,
+    /// Whether it was handled; else it is left to the next owner of its partition.
+    pub done: bool,
+    /// How long they took.
+    pub took: Duration,
 }
 
 /// One record that arrived.
@@ -202,7 +282,7 @@ pub struct Incoming {
     pub headers: Vec<(String, Bytes)>,
     /// The encoded notification; `None` for a null value.
     pub body: Option<Bytes>,
-    /// To be given back to [`Subscription::settle`].
+    /// To be given back to [`Subscription::advance`].
     pub token: Token,
 }
 
@@ -232,6 +312,7 @@ pub struct Token {
     pub(crate) lane: u64,
     pub(crate) slot: u32,
     pub(crate) period: u32,
+    pub(crate) offset: i64,
 }
 
 #[cfg(any(feature = "fake", feature = "kafka"))]

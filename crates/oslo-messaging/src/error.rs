@@ -234,6 +234,9 @@ pub enum Cause {
     Authorization,
     /// The notification has no wire form.
     Encoding,
+    /// The broker is too old for what the options ask, such as zstd before Kafka 2.1; `detail`
+    /// says what would do.
+    Unsupported,
     /// The producer's queue is full.
     QueueFull,
     /// The broker does not take this record, by its own rules.

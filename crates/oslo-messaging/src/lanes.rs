@@ -7,10 +7,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use crate::driver::Want;
+use crate::driver::{Settled, Want};
 
 /// Names a lane. Records of one lane are handled one after the other.
 pub(crate) type LaneId = u64;
@@ -30,8 +30,10 @@ struct State<T> {
     queued: usize,
     /// Workers that wait for records to fill a batch that they have begun.
     gathering: usize,
-    /// Workers that wait for their first record. Waking nobody still costs a system call.
+    /// Workers that wait for their first record, and how many of them were woken already: waking
+    /// costs a system call, even where nobody waits.
     idle: usize,
+    woken: usize,
     closed: bool,
 }
 
@@ -55,6 +57,7 @@ impl<T: InLane> Lanes<T> {
             queued: 0,
             gathering: 0,
             idle: 0,
+            woken: 0,
             closed: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
@@ -63,7 +66,6 @@ impl<T: InLane> Lanes<T> {
     /// Adds records to the ends of their lanes.
     pub(crate) fn push(&self, records: impl IntoIterator<Item = T>) {
         let mut state = self.lock();
-        let ready_before = state.ready.len();
         for record in records {
             let lane = record.lane();
             let entry = state
@@ -77,11 +79,19 @@ impl<T: InLane> Lanes<T> {
                 state.ready.push_back(lane);
             }
         }
-        let wanted = (state.ready.len() - ready_before).min(state.idle);
-        match (state.gathering, wanted) {
-            (0, 0) => {}
-            (0, 1) => self.changed.notify_one(),
-            _ => self.changed.notify_all(),
+        let ready = state.ready.len();
+        self.wake(&mut state, ready);
+    }
+
+    /// Wakes as many workers as there are lanes for them.
+    fn wake(&self, state: &mut State<T>, ready: usize) {
+        if state.gathering > 0 {
+            state.woken = state.idle;
+            return self.changed.notify_all();
+        }
+        while state.woken < ready.min(state.idle) {
+            state.woken += 1;
+            self.changed.notify_one();
         }
     }
 
@@ -93,8 +103,8 @@ impl<T: InLane> Lanes<T> {
         let mut state = self.lock();
         let mut deadline = None;
         loop {
-            state.fill(batch, want.max);
-            if batch.len() >= want.max {
+            state.fill(batch, want);
+            if batch.len() >= want.max || (want.in_order && !batch.is_empty()) {
                 break;
             }
             if state.closed && (state.queued == 0 || !batch.is_empty()) {
@@ -104,6 +114,7 @@ impl<T: InLane> Lanes<T> {
                 state.idle += 1;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
+                state.woken = state.woken.saturating_sub(1);
                 continue;
             }
             let left = deadline
@@ -123,30 +134,38 @@ impl<T: InLane> Lanes<T> {
         !batch.is_empty()
     }
 
-    /// Says that a record of `lane` was handled: the lane's next one may be taken.
+    /// Says that records were handled: the next ones of their lanes may be taken.
     ///
-    /// Called by the worker that took it, which then takes again: only for further lanes another
+    /// Called by the worker that took them, which then takes again: only for further lanes another
     /// worker is woken.
-    pub(crate) fn settle(&self, lane: LaneId) {
+    pub(crate) fn settle(&self, settled: &[Settled]) {
         let mut state = self.lock();
-        let Some(entry) = state.lanes.get_mut(&lane) else { return };
-        entry.running = entry.running.saturating_sub(1);
-        if entry.running > 0 {
-            return;
+        for one in settled {
+            state.settle(one.token.lane);
         }
-        if entry.queue.is_empty() {
-            state.lanes.remove(&lane);
-        } else {
-            state.ready.push_back(lane);
-            if state.gathering == 0 && state.idle > 0 && state.ready.len() > 1 {
-                self.changed.notify_one();
-            } else if state.gathering > 0 {
-                self.changed.notify_all();
-            }
+        let others = state.ready.len().saturating_sub(1);
+        if others > 0 || state.gathering > 0 {
+            self.wake(&mut state, others);
         }
         if state.closed {
             self.changed.notify_all();
         }
+    }
+
+    /// Takes back what no worker has taken and `leaves` holds true for; how many those were.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn withdraw(&self, leaves: impl Fn(&T) -> bool) -> usize {
+        let mut state = self.lock();
+        let State { lanes, ready, queued, .. } = &mut *state;
+        let before = *queued;
+        lanes.retain(|_, lane| {
+            let waiting = lane.queue.len();
+            lane.queue.retain(|record| !leaves(record));
+            *queued -= waiting - lane.queue.len();
+            !lane.queue.is_empty() || lane.running > 0
+        });
+        ready.retain(|lane| lanes.get(lane).is_some_and(|lane| !lane.queue.is_empty()));
+        before - *queued
     }
 
     /// Whether no record of the lane waits for a worker.
@@ -157,7 +176,7 @@ impl<T: InLane> Lanes<T> {
 
     /// Waits until every record was taken and settled, at most `timeout`; the number that was not.
     #[cfg(any(test, feature = "fake"))]
-    pub(crate) fn wait_empty(&self, timeout: Duration) -> usize {
+    pub(crate) fn wait_empty(&self, timeout: std::time::Duration) -> usize {
         let unsettled = |state: &State<T>| {
             state.queued + state.lanes.values().map(|lane| lane.running).sum::<usize>()
         };
@@ -179,10 +198,10 @@ impl<T: InLane> Lanes<T> {
 }
 
 impl<T: InLane> State<T> {
-    fn fill(&mut self, batch: &mut Vec<T>, max: usize) {
+    fn fill(&mut self, batch: &mut Vec<T>, want: Want) {
         // A batch may go on with the lanes that it holds already.
         let mut held: Vec<LaneId> = Vec::new();
-        if max > 1 {
+        if !want.in_order {
             for lane in batch.iter().map(InLane::lane) {
                 if !held.contains(&lane) {
                     held.push(lane);
@@ -190,11 +209,14 @@ impl<T: InLane> State<T> {
             }
         }
         for lane in held {
-            self.drain(lane, batch, max);
+            self.drain(lane, batch, want.max);
         }
-        while batch.len() < max {
+        while batch.len() < want.max {
             let Some(lane) = self.ready.pop_front() else { return };
-            self.drain(lane, batch, max);
+            self.drain(lane, batch, want.max);
+            if want.in_order {
+                return;
+            }
         }
     }
 
@@ -207,15 +229,28 @@ impl<T: InLane> State<T> {
             batch.push(record);
         }
     }
+
+    fn settle(&mut self, lane: LaneId) {
+        let Some(entry) = self.lanes.get_mut(&lane) else { return };
+        entry.running = entry.running.saturating_sub(1);
+        if entry.running > 0 {
+            return;
+        }
+        if entry.queue.is_empty() {
+            self.lanes.remove(&lane);
+        } else {
+            self.ready.push_back(lane);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{InLane, LaneId, Lanes};
-    use crate::driver::Want;
+    use crate::driver::{Settled, Token, Want};
     use std::{sync::Arc, thread, time::Duration};
 
-    const ONE: Want = Want { max: 1, gather: Duration::ZERO };
+    const ONE: Want = Want::run(1);
 
     /// Lane and number.
     type Record = (LaneId, u32);
@@ -224,6 +259,11 @@ mod tests {
         fn lane(&self) -> LaneId {
             self.0
         }
+    }
+
+    fn settle(lanes: &Lanes<Record>, lane: LaneId) {
+        let token = Token { lane, slot: 0, period: 0, offset: 0 };
+        lanes.settle(&[Settled { token, done: true, took: Duration::ZERO }]);
     }
 
     fn take(lanes: &Lanes<Record>, want: Want) -> Vec<Record> {
@@ -243,7 +283,7 @@ mod tests {
         let lanes = lanes(&[(1, 10), (1, 11), (2, 20)]);
         assert_eq!(take(&lanes, ONE), [(1, 10)]);
         assert_eq!(take(&lanes, ONE), [(2, 20)]);
-        lanes.settle(1);
+        settle(&lanes, 1);
         assert_eq!(take(&lanes, ONE), [(1, 11)]);
     }
 
@@ -254,15 +294,25 @@ mod tests {
             let lanes = Arc::clone(&lanes);
             thread::spawn(move || [11, 12].map(|number| lanes.push([(1, number)])))
         };
-        let batch = take(&lanes, Want { max: 3, gather: Duration::from_secs(10) });
+        let batch = take(&lanes, Want::batch(3, Duration::from_secs(10)));
         feeder.join().unwrap();
         assert_eq!(batch, [(1, 10), (1, 11), (1, 12)]);
     }
 
     #[test]
+    fn a_run_keeps_to_one_lane() {
+        let lanes = lanes(&[(1, 10), (2, 20), (1, 11), (1, 12)]);
+        assert_eq!(take(&lanes, Want::run(2)), [(1, 10), (1, 11)]);
+        assert_eq!(take(&lanes, Want::run(2)), [(2, 20)]);
+        settle(&lanes, 1);
+        settle(&lanes, 1);
+        assert_eq!(take(&lanes, Want::run(2)), [(1, 12)]);
+    }
+
+    #[test]
     fn a_batch_ends_at_its_time() {
         let lanes = lanes(&[(1, 10)]);
-        let batch = take(&lanes, Want { max: 3, gather: Duration::from_millis(20) });
+        let batch = take(&lanes, Want::batch(3, Duration::from_millis(20)));
         assert_eq!(batch, [(1, 10)]);
     }
 
@@ -271,10 +321,10 @@ mod tests {
         let lanes = lanes(&[(1, 10), (1, 11)]);
         lanes.close();
         assert_eq!(take(&lanes, ONE), [(1, 10)]);
-        lanes.settle(1);
+        settle(&lanes, 1);
         assert_eq!(take(&lanes, ONE), [(1, 11)]);
         assert_eq!(lanes.wait_empty(Duration::ZERO), 1);
-        lanes.settle(1);
+        settle(&lanes, 1);
         assert_eq!(lanes.wait_empty(Duration::ZERO), 0);
         assert_eq!(take(&lanes, ONE), []);
     }
@@ -306,7 +356,7 @@ mod tests {
                     while lanes.take(&mut batch, ONE) {
                         for (lane, number) in batch.drain(..) {
                             seen.lock().unwrap()[lane as usize].push(number);
-                            lanes.settle(lane);
+                            settle(&lanes, lane);
                         }
                     }
                 })

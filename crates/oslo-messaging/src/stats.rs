@@ -113,6 +113,14 @@ pub struct Stats {
     pub undecodable: Counter,
     /// Records whose endpoint returned an error or panicked.
     pub endpoint_failures: Counter,
+    /// Records offered to endpoints once more, each time (`commit = after_dispatch`).
+    pub redelivered: Counter,
+    /// Records whose last redelivery failed.
+    pub given_up: Counter,
+    /// Records stored on the dead-letter topic.
+    pub dead_letters: Counter,
+    /// Attempts to store a record there that failed.
+    pub dead_letter_failures: Counter,
     /// Commit requests that were answered without an error, by partition.
     pub commits: Counter,
     /// Commit requests that were refused or not answered, by partition.

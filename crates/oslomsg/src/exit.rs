@@ -144,7 +144,7 @@ fn judge_failures(failures: &[Undelivered]) -> (Exit, Option<&'static str>) {
         ),
         (_, Cause::Unreachable) => unreachable(),
         (_, Cause::TooLarge | Cause::Encoding) => (Exit::Data, None),
-        (_, Cause::InvalidTopic | Cause::UnknownTopic) => (Exit::Config, None),
+        (_, Cause::InvalidTopic | Cause::UnknownTopic | Cause::Unsupported) => (Exit::Config, None),
         _ => (Exit::TimedOut, Some("it is not on the broker: sending it again is safe")),
     }
 }

@@ -78,7 +78,7 @@ fn start_log(verbosity: Verbosity, command: &Command) {
         targets = targets.with_target("oslo.messaging.notification", LevelFilter::TRACE);
     }
     let layer = fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| output::LogWriter)
         .with_ansi(output::is_styled(&io::stderr()))
         .with_target(verbosity == Verbosity::Debug);
     let subscriber = registry();

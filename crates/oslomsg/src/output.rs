@@ -1,7 +1,7 @@
 //! What is written: data to stdout, everything else to stderr.
 //!
-//! Here live the words on stderr and the writer of records, with one file for each way in which a
-//! record is shown. No command's logic, no broker.
+//! Here live the words on stderr, the progress bar and the writer of records, with one file for each
+//! way in which a record is shown. No command's logic, no broker.
 
 #[cfg(feature = "kafka")]
 mod jsonl;
@@ -9,6 +9,7 @@ mod jsonl;
 mod line;
 #[cfg(feature = "kafka")]
 mod mask;
+mod progress;
 #[cfg(feature = "kafka")]
 mod record;
 
@@ -21,6 +22,7 @@ use crate::{
     exit::{Exit, Failure},
 };
 
+pub(crate) use self::progress::{LogWriter, Progress};
 #[cfg(feature = "kafka")]
 pub(crate) use self::{line::line, record::RecordWriter};
 
@@ -80,5 +82,5 @@ pub(crate) fn note(verbosity: Verbosity, text: impl fmt::Display) {
 
 /// A stderr that has gone takes nothing: there is nobody left to tell.
 fn say(text: fmt::Arguments<'_>) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    let _ = progress::aside(|| writeln!(anstream::stderr(), "{text}"));
 }

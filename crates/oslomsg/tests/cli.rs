@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Broker, Folder, oslomsg, run, run_with, start};
+use support::{Broker, Folder, oslomsg, run, run_on_terminal, run_with, start};
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/notifications.jsonl");
 /// Nobody listens there.
@@ -86,6 +86,30 @@ fn the_lines_of_tail_are_an_input_of_send() {
         assert_eq!(texts(&first, key), texts(&corpus, key), "{key}");
         assert_eq!(texts(&second, key), texts(&corpus, key), "{key}");
     }
+}
+
+#[test]
+fn a_long_send_shows_on_a_terminal_how_far_it_is_and_leaves_nothing_of_that() {
+    let broker = Broker::start();
+    let folder = Folder::new("progress");
+    let lines = std::fs::read_to_string(CORPUS).unwrap();
+    let bad = folder.file("bad.jsonl", &format!("{lines}oops\n"));
+    let args = ["--transport-url", &broker.url, "send", "--rate", "300", "--input", &bad];
+    let shown = run_on_terminal(&args).with(3).err;
+    let drawn: Vec<&str> = shown.split('\r').filter(|part| part.contains("/s")).collect();
+    let halfway = drawn.iter().find(|part| part.contains("=>") && part.contains("% sent "));
+    assert!(drawn.len() > 2 && halfway.is_some(), "{shown:?}");
+    // Whatever else is said has a line of its own, and the last word is the summary.
+    assert!(shown.contains("\u{1b}[2K\u{1b}[1m\u{1b}[31merror:"), "{shown:?}");
+    let (_, rest) = shown.rsplit_once("\u{1b}[2K").unwrap();
+    let summary = "sent 147, confirmed 147, not delivered 0, unknown 0, bad lines 1";
+    assert_eq!(rest.trim(), summary, "{shown:?}");
+
+    let quiet = run_on_terminal(&[&args[..], &["--quiet"]].concat()).with(3).err;
+    assert!(quiet.contains("error:") && !quiet.contains("/s"), "{quiet:?}");
+    let piped = run(&args).with(3).err;
+    let piped: Vec<&str> = piped.lines().collect();
+    assert!(piped.len() == 2 && piped[0].starts_with("error: ") && piped[1] == summary);
 }
 
 #[test]

@@ -130,7 +130,7 @@ pub(super) const TABLE: &[Opt] = &[
         "compression_codec",
         Kind::Choice(&["none", "gzip", "snappy", "lz4", "zstd"]),
         "none",
-        "Compression of batches. zstd needs Kafka 2.1 or newer.",
+        "Compression of batches. zstd needs Kafka 2.1 or newer: sending to an older broker is refused.",
     ),
     Opt::new(
         KAFKA,

@@ -12,7 +12,7 @@ use super::{
     stage::{Collect, Fault, Gate, Outcome, Seen, Stage, ensure, equal, listener},
 };
 use crate::{
-    driver::{Subscribe, Subscription, Target, Want},
+    driver::{Settled, Subscribe, Subscription, Target, Want},
     message::{Context, Payload, Priority},
     notify::endpoint_fn,
 };
@@ -93,7 +93,7 @@ impl Log {
 
 fn work(log: &Log, subscription: &dyn Subscription) {
     let mut batch = Vec::new();
-    while subscription.recv(&mut batch, Want { max: 1, gather: Duration::ZERO }) {
+    while subscription.recv(&mut batch, Want::run(1)) {
         for record in batch.drain(..) {
             let (lane, offset) = (record.token.lane, record.origin.offset);
             {
@@ -115,7 +115,8 @@ fn work(log: &Log, subscription: &dyn Subscription) {
                 state.handled += 1;
                 log.changed.notify_all();
             }
-            subscription.settle(record.token, Duration::ZERO);
+            let settled = Settled { token: record.token, done: true, took: Duration::ZERO };
+            subscription.advance(&[record.token], &[settled]);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error,
-    driver::{Subscribe, Target, Want},
+    driver::{Settled, Subscribe, Target, Want},
     error::{self, Cause, Undelivered},
     message::{Context, Notification, Payload, Priority},
     notify::{Notifier, endpoint_fn},
@@ -155,13 +155,15 @@ fn key_headers_and_body_travel_byte_for_byte(stage: &Stage) -> Outcome {
     // On a thread of its own, because a driver that loses the record would never return.
     thread::spawn(move || {
         let mut batch = Vec::new();
-        let came = other.recv(&mut batch, Want { max: 1, gather: std::time::Duration::ZERO });
+        let came = other.recv(&mut batch, Want::run(1));
         let _ = sender.send(came.then_some(batch));
     });
     let batch = receiver.recv_timeout(stage.limit()).map_err(|_| "no record came")?;
     let batch = batch.ok_or("recv said that nothing will come")?;
     equal("records", batch.len(), 1)?;
-    subscription.settle(batch[0].token, std::time::Duration::ZERO);
+    let token = batch[0].token;
+    subscription
+        .advance(&[token], &[Settled { token, done: true, took: std::time::Duration::ZERO }]);
     subscription.close(stage.limit())?;
     equal("body", batch[0].body.as_ref(), Some(&body))?;
     equal("key", batch[0].key.as_deref(), Some(&b"key-1"[..]))?;

@@ -23,6 +23,17 @@ pub(super) enum Endpoints {
     Batch(Vec<Arc<dyn BatchEndpoint>>),
 }
 
+/// How often a notification is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Once, whatever the endpoints say.
+    Only,
+    /// For the first time of perhaps several: an endpoint that fails ends the round.
+    First,
+    /// Once more.
+    Again,
+}
+
 /// Hands records to the endpoints that want them.
 pub(super) struct Dispatcher {
     endpoints: Endpoints,
@@ -39,64 +50,91 @@ impl Dispatcher {
         Self { endpoints, serializer, stats }
     }
 
-    /// Handles what a worker took at once. Returns when every endpoint has.
-    pub(super) fn dispatch(&self, records: &[Incoming]) {
-        match &self.endpoints {
-            Endpoints::Single(endpoints) => {
-                for record in records {
-                    let Some(notification) = self.decode(record) else { continue };
-                    let mut wanted = false;
-                    for endpoint in endpoints {
-                        if wants(endpoint.priorities(), endpoint.filter(), &notification) {
-                            wanted = true;
-                            self.call(std::slice::from_ref(&notification), || {
-                                endpoint.handle(&notification)
-                            });
-                        }
-                    }
-                    if !wanted {
-                        self.stats.filtered.add(1);
-                    }
-                }
-            }
-            Endpoints::Batch(endpoints) => {
-                let batch: Vec<Notification> =
-                    records.iter().filter_map(|record| self.decode(record)).collect();
-                let mut unwanted = vec![true; batch.len()];
-                for endpoint in endpoints {
-                    let mut part = Vec::with_capacity(batch.len());
-                    for (notification, unwanted) in batch.iter().zip(&mut unwanted) {
-                        if wants(endpoint.priorities(), endpoint.filter(), notification) {
-                            *unwanted = false;
-                            part.push(notification.clone());
-                        }
-                    }
-                    if !part.is_empty() {
-                        self.call(&part, || endpoint.handle(&part));
-                    }
-                }
-                self.stats.filtered.add(unwanted.iter().filter(|unwanted| **unwanted).count());
-            }
-        }
-    }
-
-    fn decode(&self, record: &Incoming) -> Option<Notification> {
+    /// What a record says, or why it says nothing.
+    pub(super) fn decode(&self, record: &Incoming) -> Result<Notification, String> {
         let body = record.body.as_ref();
         let decoded = body.ok_or(wire::DecodeError::Empty).and_then(|body| wire::decode(body));
         let notification = decoded.map_err(|error| format!("that is no notification: {error}"));
-        match notification.and_then(|notification| self.deserialize(notification)) {
-            Ok(notification) => Some(notification),
-            Err(reason) => {
-                self.stats.undecodable.add(1);
-                tracing::error!(
-                    topic = %record.origin.topic,
-                    partition = record.origin.partition,
-                    offset = record.origin.offset,
-                    "skipped a record {reason}"
-                );
-                None
+        notification.and_then(|notification| self.deserialize(notification))
+    }
+
+    /// Counts and logs a record that says nothing.
+    pub(super) fn undecodable(&self, record: &Incoming, reason: &str) {
+        self.stats.undecodable.add(1);
+        tracing::error!(
+            topic = %record.origin.topic,
+            partition = record.origin.partition,
+            offset = record.origin.offset,
+            "skipped a record {reason}"
+        );
+    }
+
+    /// Offers notifications to the endpoints that want them: each by itself, or all to batch
+    /// endpoints. Returns when the endpoints have.
+    ///
+    /// `Err` has the words of the first endpoint that failed; failures are logged and counted
+    /// here. Only with [`Round::Only`] the other endpoints are called all the same.
+    pub(super) fn offer(&self, notifications: &[Notification], round: Round) -> Result<(), String> {
+        match &self.endpoints {
+            Endpoints::Single(endpoints) => notifications
+                .iter()
+                .map(|one| self.offer_one(endpoints, one, round))
+                .fold(Ok(()), Result::and),
+            Endpoints::Batch(endpoints) => self.offer_batch(endpoints, notifications, round),
+        }
+    }
+
+    fn offer_one(
+        &self,
+        endpoints: &[Arc<dyn Endpoint>],
+        notification: &Notification,
+        round: Round,
+    ) -> Result<(), String> {
+        let (mut wanted, mut result) = (false, Ok(()));
+        for endpoint in endpoints {
+            if !wants(endpoint.priorities(), endpoint.filter(), notification) {
+                continue;
+            }
+            wanted = true;
+            let one = std::slice::from_ref(notification);
+            result = result.and(self.call(one, || endpoint.handle(notification)));
+            if result.is_err() && round != Round::Only {
+                break;
             }
         }
+        if !wanted && round != Round::Again {
+            self.stats.filtered.add(1);
+        }
+        result
+    }
+
+    fn offer_batch(
+        &self,
+        endpoints: &[Arc<dyn BatchEndpoint>],
+        batch: &[Notification],
+        round: Round,
+    ) -> Result<(), String> {
+        let mut unwanted = vec![true; batch.len()];
+        let mut result = Ok(());
+        for endpoint in endpoints {
+            let mut part = Vec::with_capacity(batch.len());
+            for (notification, unwanted) in batch.iter().zip(&mut unwanted) {
+                if wants(endpoint.priorities(), endpoint.filter(), notification) {
+                    *unwanted = false;
+                    part.push(notification.clone());
+                }
+            }
+            if !part.is_empty() {
+                result = result.and(self.call(&part, || endpoint.handle(&part)));
+            }
+            if result.is_err() && round != Round::Only {
+                return result;
+            }
+        }
+        if round != Round::Again {
+            self.stats.filtered.add(unwanted.iter().filter(|unwanted| **unwanted).count());
+        }
+        result
     }
 
     fn deserialize(&self, notification: Notification) -> Result<Notification, String> {
@@ -113,10 +151,10 @@ impl Dispatcher {
         &self,
         notifications: &[Notification],
         endpoint: impl FnOnce() -> Result<(), EndpointError>,
-    ) {
+    ) -> Result<(), String> {
         // Whatever state the panic left behind is the endpoint's own.
         let reason = match catch_unwind(AssertUnwindSafe(endpoint)) {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("panic: {}", panic_text(&*panic)),
         };
@@ -129,6 +167,7 @@ impl Dispatcher {
                 "an endpoint failed: {reason}"
             );
         }
+        Err(reason)
     }
 }
 

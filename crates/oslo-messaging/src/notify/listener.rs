@@ -2,11 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,6 +14,7 @@ use crate::{
         dispatcher::{Dispatcher, Endpoints},
         endpoint::{BatchEndpoint, Endpoint},
         serializer::Serializer,
+        workers::{LONGEST_RUN, Workers},
     },
     target::Target,
     transport::Transport,
@@ -80,6 +77,7 @@ impl Listener {
             batch_timeout: BATCH_TIMEOUT,
             max_workers: None,
             serializer: None,
+            allow_requeue: false,
         }
     }
 
@@ -145,6 +143,7 @@ pub struct ListenerBuilder {
     batch_timeout: Duration,
     max_workers: Option<usize>,
     serializer: Option<Arc<dyn Serializer>>,
+    allow_requeue: bool,
 }
 
 impl ListenerBuilder {
@@ -199,13 +198,21 @@ impl ListenerBuilder {
         self
     }
 
+    /// The endpoints count on redelivery: what one fails with is dispatched again. Refused where
+    /// that is not so (option `commit`). oslo's `allow_requeue`.
+    pub fn allow_requeue(mut self) -> Self {
+        self.allow_requeue = true;
+        self
+    }
+
     /// Starts to listen. Returns within about a second, whether or not a broker answers; see
     /// [`Listener::ready`].
     ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] without a target, without an endpoint, with endpoints of both
-    /// kinds, with a batch size of 0 or above `max_poll_records`; [`Error::InvalidTopic`];
+    /// kinds, with a batch size of 0 or above `max_poll_records`, with
+    /// [`allow_requeue`](Self::allow_requeue) where nothing is redelivered; [`Error::InvalidTopic`];
     /// [`Error::InvalidOption`]; [`Error::Broker`] when the client library refuses its settings.
     pub fn start(self) -> Result<Listener, Error> {
         let invalid =
@@ -216,21 +223,19 @@ impl ListenerBuilder {
         if self.batch_size == 0 {
             return Err(invalid("batch_size", "0: a batch has at least one notification"));
         }
-        let (endpoints, want) = match (self.endpoints.is_empty(), self.batch_endpoints.is_empty()) {
-            (false, true) => {
-                let want = Want { max: 1, gather: Duration::ZERO };
-                (Endpoints::Single(self.endpoints), want)
-            }
-            (true, false) => {
-                let want = Want { max: self.batch_size, gather: self.batch_timeout };
-                (Endpoints::Batch(self.batch_endpoints), want)
-            }
-            (true, true) => return Err(invalid("endpoint", "a listener needs an endpoint")),
-            (false, false) => {
-                let reason = "single and batch endpoints cannot share a listener";
-                return Err(invalid("endpoint", reason));
-            }
-        };
+        let (endpoints, want, batch_size) =
+            match (self.endpoints.is_empty(), self.batch_endpoints.is_empty()) {
+                (false, true) => (Endpoints::Single(self.endpoints), Want::run(LONGEST_RUN), 1),
+                (true, false) => {
+                    let want = Want::batch(self.batch_size, self.batch_timeout);
+                    (Endpoints::Batch(self.batch_endpoints), want, self.batch_size)
+                }
+                (true, true) => return Err(invalid("endpoint", "a listener needs an endpoint")),
+                (false, false) => {
+                    let reason = "single and batch endpoints cannot share a listener";
+                    return Err(invalid("endpoint", reason));
+                }
+            };
         let wanted = |priority: &Priority| match &endpoints {
             Endpoints::Single(all) => all.iter().any(|e| e.priorities().contains(priority)),
             Endpoints::Batch(all) => all.iter().any(|e| e.priorities().contains(priority)),
@@ -248,23 +253,18 @@ impl ListenerBuilder {
                 usize::try_from(options.int("executor_thread_pool_size")).unwrap_or(1)
             }
         };
+        if self.allow_requeue && !self.transport.driver().redelivers() {
+            let reason = "the driver redelivers nothing; set commit = after_dispatch";
+            return Err(invalid("allow_requeue", reason));
+        }
         let subscription = self.transport.driver().subscribe(Subscribe {
             targets,
             pool: self.pool,
-            batch_size: want.max,
+            batch_size,
         })?;
-        let workers = Arc::new(Workers {
-            subscription: Arc::clone(&subscription),
-            dispatcher: Dispatcher::new(
-                endpoints,
-                self.serializer,
-                Arc::clone(self.transport.shared_stats()),
-            ),
-            want,
-            max: max_workers.max(1),
-            idle: AtomicUsize::new(0),
-            threads: Mutex::new(Vec::new()),
-        });
+        let stats = Arc::clone(self.transport.shared_stats());
+        let dispatcher = Dispatcher::new(endpoints, self.serializer, Arc::clone(&stats));
+        let workers = Workers::new(Arc::clone(&subscription), dispatcher, want, max_workers, stats);
         workers.add()?;
         Ok(Listener { subscription, workers, closed: Mutex::new(false) })
     }
@@ -276,80 +276,5 @@ impl fmt::Debug for ListenerBuilder {
             .field("targets", &self.targets)
             .field("pool", &self.pool)
             .finish_non_exhaustive()
-    }
-}
-
-/// The threads on which endpoints are called.
-struct Workers {
-    subscription: Arc<dyn Subscription>,
-    dispatcher: Dispatcher,
-    want: Want,
-    max: usize,
-    /// How many wait for records.
-    idle: AtomicUsize,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-impl Workers {
-    /// Starts one more worker unless there are enough.
-    fn add(self: &Arc<Self>) -> Result<(), Error> {
-        let mut threads = self.threads();
-        if threads.len() >= self.max {
-            return Ok(());
-        }
-        let workers = Arc::clone(self);
-        let thread = thread::Builder::new()
-            .name(format!("listener-{}", threads.len()))
-            .spawn(move || workers.work())
-            .map_err(|source| Error::Broker {
-                driver: "listener",
-                operation: "start a worker thread".to_owned(),
-                source: Box::new(source),
-            })?;
-        threads.push(thread);
-        Ok(())
-    }
-
-    fn work(self: Arc<Self>) {
-        let mut records = Vec::new();
-        loop {
-            self.idle.fetch_add(1, Ordering::SeqCst);
-            let received = self.subscription.recv(&mut records, self.want);
-            // Somebody must wait for what comes while this worker's endpoints run: they may take
-            // long, and other lanes must not wait for them.
-            let was_last = self.idle.fetch_sub(1, Ordering::SeqCst) == 1;
-            if !received {
-                return;
-            }
-            if was_last && let Err(error) = self.add() {
-                tracing::warn!("going on with fewer workers: {error}");
-            }
-            let begun = Instant::now();
-            self.dispatcher.dispatch(&records);
-            let took = begun.elapsed() / u32::try_from(records.len()).unwrap_or(u32::MAX).max(1);
-            for record in records.drain(..) {
-                self.subscription.settle(record.token, took);
-            }
-        }
-    }
-
-    fn join(&self, until: Instant) {
-        let threads = std::mem::take(&mut *self.threads());
-        for thread in threads {
-            // An endpoint may close its own listener; it cannot wait for itself.
-            if thread.thread().id() == thread::current().id() {
-                continue;
-            }
-            while !thread.is_finished() && Instant::now() < until {
-                thread::sleep(Duration::from_millis(1));
-            }
-            if thread.is_finished() && thread.join().is_err() {
-                tracing::error!("a listener's worker panicked");
-            }
-        }
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,6 +12,7 @@ mod pattern;
 mod routing;
 mod serializer;
 mod sink;
+mod workers;
 
 pub use endpoint::{BatchEndpoint, Endpoint, EndpointError, endpoint_fn};
 pub use filter::{NotificationFilter, NotificationFilterBuilder};

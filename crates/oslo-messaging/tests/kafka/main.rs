@@ -10,5 +10,6 @@ mod interop;
 mod listen;
 mod outage;
 mod python;
+mod redelivery;
 mod send;
 mod support;

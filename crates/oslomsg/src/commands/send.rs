@@ -4,7 +4,7 @@ mod outbox;
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, IsTerminal, Read, Write},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
@@ -21,10 +21,13 @@ use crate::{
     args::SendArgs,
     exit::{Exit, Failure},
     interrupt::Interrupt,
-    output,
+    output::{self, Progress},
     session::Session,
 };
 use outbox::{Ends, Outbox};
+
+/// How standard input is called in messages.
+const STDIN: &str = "stdin";
 
 /// How long a pause of the input goes unnoticed.
 const TICK: Duration = Duration::from_millis(100);
@@ -40,8 +43,19 @@ struct Plan {
 
 /// Where the notifications come from.
 enum Source {
-    Payload { payload: Payload, left: u64, defaults: Defaults },
-    Lines { name: String, lines: Receiver<io::Result<Vec<u8>>>, line: u64, defaults: Defaults },
+    Payload { payload: Payload, count: u64, sent: u64, defaults: Defaults },
+    Lines(Lines),
+}
+
+/// Lines of a file, with the number of the last one.
+struct Lines {
+    name: String,
+    lines: Receiver<io::Result<Vec<u8>>>,
+    line: u64,
+    defaults: Defaults,
+    read_bytes: u64,
+    /// Not known of a pipe.
+    length_bytes: Option<u64>,
 }
 
 /// What a source has next.
@@ -62,10 +76,14 @@ pub(crate) fn run(args: SendArgs, session: &Session) -> Result<Exit, Failure> {
     let (transport, patience) = open(&plan.drivers, session, &ends)?;
     let notifier = plan.notifier(&transport)?;
     let interrupt = Interrupt::install()?;
-    let mut outbox = Outbox::new(notifier, patience, interrupt.clone(), ends);
+    let is_watched = !single && !plan.source.is_typed();
+    let progress = Progress::start(is_watched, session.verbosity, plan.source.length());
+    let mut outbox = Outbox::new(notifier, patience, interrupt.clone(), ends, progress);
     let mut slot = Instant::now();
     while !interrupt.came() {
-        match plan.source.next() {
+        let next = plan.source.next();
+        outbox.has_read(plan.source.read());
+        match next {
             Next::End => break,
             Next::NothingYet => outbox.settle_resolved(),
             Next::Bad { label, reason } => outbox.refuse(&label, &reason),
@@ -156,7 +174,7 @@ impl Plan {
             (Some(path), _) => Source::lines(&path, defaults)?,
             (None, Some(text)) => {
                 let payload = payload(&text, args.raw_string)?;
-                Source::Payload { payload, left: args.count, defaults }
+                Source::Payload { payload, count: args.count, sent: 0, defaults }
             }
             (None, None) => {
                 return Err(Failure::usage("what to send? give a PAYLOAD, - or --input FILE"));
@@ -184,25 +202,51 @@ impl Plan {
 impl Source {
     fn lines(path: &Path, defaults: Defaults) -> Result<Self, Failure> {
         let is_stdin = path == Path::new("-");
-        let name = if is_stdin { "stdin".to_owned() } else { path.display().to_string() };
-        Ok(Self::Lines { name, lines: input::lines(path)?, line: 0, defaults })
+        let name = if is_stdin { STDIN.to_owned() } else { path.display().to_string() };
+        let lines = input::lines(path)?;
+        let metadata = fs::metadata(path).ok().filter(|file| !is_stdin && file.is_file());
+        let length_bytes = metadata.map(|file| file.len());
+        Ok(Self::Lines(Lines { name, lines, line: 0, defaults, read_bytes: 0, length_bytes }))
+    }
+
+    /// Whether somebody types it, on the terminal where a progress bar would be.
+    fn is_typed(&self) -> bool {
+        matches!(self, Self::Lines(Lines { name, length_bytes: None, .. }) if name == STDIN)
+            && io::stdin().is_terminal()
+    }
+
+    /// How much there is: notifications, or bytes of a file.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Payload { count, .. } => Some(*count),
+            Self::Lines(lines) => lines.length_bytes,
+        }
+    }
+
+    /// How much of it was read.
+    fn read(&self) -> u64 {
+        match self {
+            Self::Payload { sent, .. } => *sent,
+            Self::Lines(lines) => lines.read_bytes,
+        }
     }
 
     fn next(&mut self) -> Next {
         match self {
-            Self::Payload { left: 0, .. } => Next::End,
-            Self::Payload { payload, left, defaults } => {
-                *left -= 1;
+            Self::Payload { count, sent, .. } if sent == count => Next::End,
+            Self::Payload { payload, sent, defaults, .. } => {
+                *sent += 1;
                 let notification = defaults.notification(payload.clone());
                 Next::Notification { label: None, notification }
             }
-            Self::Lines { name, lines, line, defaults } => {
+            Self::Lines(Lines { name, lines, line, defaults, read_bytes, .. }) => {
                 let read = match lines.recv_timeout(TICK) {
                     Ok(read) => read,
                     Err(RecvTimeoutError::Timeout) => return Next::NothingYet,
                     Err(RecvTimeoutError::Disconnected) => return Next::End,
                 };
                 *line += 1;
+                *read_bytes += read.as_ref().map_or(0, |text| text.len() as u64);
                 let label = format!("{name}:{line}");
                 let text = match read.map(String::from_utf8) {
                     Ok(Ok(text)) if text.trim().is_empty() => return Next::NothingYet,

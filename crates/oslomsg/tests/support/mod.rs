@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
@@ -75,13 +76,32 @@ pub(crate) fn run_with(args: &[&str], input: &str) -> Ended {
     ended
 }
 
+/// Runs the program to its end with a terminal as its standard error.
+#[allow(dead_code, reason = "not every test program shows terminals")]
+pub(crate) fn run_on_terminal(args: &[&str]) -> Ended {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    // With the command goes this process's own end: what is left closes with the program.
+    let child = oslomsg(args).env("TERM", "xterm").stderr(terminal).spawn().unwrap();
+    Running::with_stderr(child, File::from(screen)).end()
+}
+
 impl Running {
     fn of(mut child: Child) -> Self {
+        let stderr = child.stderr.take().unwrap();
+        Self::with_stderr(child, stderr)
+    }
+
+    fn with_stderr(mut child: Child, mut stderr: impl Read + Send + 'static) -> Self {
         let lines = read_lines(child.stdout.take().unwrap());
         let (sender, err) = channel();
-        let mut stderr = child.stderr.take().unwrap();
         thread::spawn(move || {
             let mut text = Vec::new();
+            // A terminal ends with an error when its last user has gone.
             let _ = stderr.read_to_end(&mut text);
             let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
         });

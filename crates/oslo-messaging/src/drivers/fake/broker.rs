@@ -89,7 +89,7 @@ impl Broker {
             key: outgoing.key.clone(),
             headers: outgoing.headers.clone(),
             body: Some(outgoing.body.clone()),
-            token: Token { lane: *lane, slot: 0, period: 0 },
+            token: Token { lane: *lane, slot: 0, period: 0, offset: 0 },
         };
         *offset += 1;
         for pool in state.pools.values_mut().filter(|pool| pool.topics.contains(topic)) {

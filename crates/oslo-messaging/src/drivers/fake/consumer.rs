@@ -9,7 +9,7 @@ use std::{
 use super::{DEFAULT_POOL, broker::Broker};
 use crate::{
     Error,
-    driver::{Incoming, Subscribe, Subscription, Token, Want},
+    driver::{Incoming, Settled, Subscribe, Subscription, Token, Want},
     lanes::Lanes,
     stats::Stats,
 };
@@ -51,8 +51,8 @@ impl Subscription for FakeSubscription {
         received
     }
 
-    fn settle(&self, token: Token, _: Duration) {
-        self.lanes.settle(token.lane);
+    fn advance(&self, _: &[Token], settled: &[Settled]) {
+        self.lanes.settle(settled);
     }
 
     fn ready(&self, _: Duration) -> Result<(), Error> {

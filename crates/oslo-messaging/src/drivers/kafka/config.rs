@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
+use super::{dead_letters::Limits, topics};
 use crate::{
     Error,
     config::{Config, Options},
+    driver::Redelivery,
     key::MessageKey,
     spool::Settings,
     url::TransportUrl,
@@ -17,6 +19,8 @@ pub(super) const GROUP: &str = "oslo_messaging_kafka";
 const DEFAULT_PORT: u16 = 9092;
 /// librdkafka's `message.max.bytes`.
 const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
+/// Where librdkafka's log goes.
+pub(super) const LOG: &str = "oslo_messaging::librdkafka";
 
 /// Properties on which a promise of this library rests: `librdkafka_properties` cannot set them.
 const RESERVED: &[(&str, &str)] = &[
@@ -56,6 +60,7 @@ pub(super) struct KafkaOptions {
     pub(super) max_record_bytes: usize,
     pub(super) message_key: MessageKey,
     pub(super) exit_flush_timeout: Duration,
+    pub(super) sends_zstd: bool,
     pub(super) create_topics: bool,
     pub(super) topic_partitions: i32,
     pub(super) topic_replication_factor: i32,
@@ -64,6 +69,10 @@ pub(super) struct KafkaOptions {
     pub(super) commit_window: usize,
     pub(super) dispatch_order: DispatchOrder,
     pub(super) revoke_drain_timeout: Duration,
+    /// With `commit = after_dispatch`.
+    pub(super) redelivery: Option<Redelivery>,
+    /// The dead-letter topic and its limits.
+    pub(super) dead_letters: Option<(String, Limits)>,
 }
 
 /// When a send is done.
@@ -122,6 +131,10 @@ impl KafkaOptions {
             _ => Delivery::Confirmed,
         };
         let delivery_timeout = options.seconds("delivery_timeout");
+        let after_dispatch = match options.is_set("commit") {
+            true => options.str("commit") == "after_dispatch",
+            false => options.boolean("enable_auto_commit"),
+        };
         let options_count = |name| usize::try_from(options.int(name)).unwrap_or(0);
         let options_i32 = |name| i32::try_from(options.int(name)).unwrap_or(-1);
         let this = Self {
@@ -147,6 +160,7 @@ impl KafkaOptions {
             },
             message_key: MessageKey::from_option(options.str("message_key")),
             exit_flush_timeout: options.seconds("exit_flush_timeout"),
+            sends_zstd: codec(&options) == "zstd",
             create_topics: options.boolean("create_topics"),
             topic_partitions: options_i32("topic_partitions"),
             topic_replication_factor: options_i32("topic_replication_factor"),
@@ -159,6 +173,17 @@ impl KafkaOptions {
                 _ => DispatchOrder::Partition,
             },
             revoke_drain_timeout: options.seconds("revoke_drain_timeout"),
+            redelivery: after_dispatch.then(|| Redelivery {
+                max: u32::try_from(options.int("max_redeliveries")).unwrap_or(u32::MAX),
+                backoff: options.seconds("redelivery_backoff"),
+            }),
+            dead_letters: dead_letter_topic(&options)?.map(|topic| {
+                let limits = Limits {
+                    ratio: options.float("dead_letter_max_ratio"),
+                    run: options_count("dead_letter_max_consecutive"),
+                };
+                (topic, limits)
+            }),
             options,
         };
         if this.credentials.is_some() && this.options.str("security_protocol") == "PLAINTEXT" {
@@ -168,6 +193,14 @@ impl KafkaOptions {
             );
         }
         Ok(this)
+    }
+
+    /// The same with `delivery = confirmed`.
+    pub(super) fn confirmed(&self) -> Self {
+        let mut this = self.clone();
+        (this.delivery, this.record_timeout) = (Delivery::Confirmed, this.delivery_timeout);
+        this.spool = None;
+        this
     }
 
     /// Whether a missing topic can be made by asking the brokers for it.
@@ -194,7 +227,13 @@ impl KafkaOptions {
             .set("queue.buffering.max.messages", o.int("queue_max_messages").to_string())
             .set("queue.buffering.max.kbytes", o.int("queue_max_kbytes").to_string())
             .set("allow.auto.create.topics", self.creates_by_metadata().to_string());
-        self.pass_through(config)
+        let mut config = self.pass_through(config);
+        if self.sends_zstd {
+            // Nothing else says whether a broker has it: see the module `zstd`.
+            let debug = config.get("debug").map_or(String::new(), |debug| format!("{debug},"));
+            config.set("debug", format!("{debug}feature")).set_log_level(RDKafkaLogLevel::Debug);
+        }
+        config
     }
 
     fn statistics_interval(&self) -> Duration {
@@ -254,6 +293,12 @@ impl KafkaOptions {
             .set("socket.keepalive.enable", "true")
             // Expired records are noticed when a connection is tried: look once a second.
             .set("reconnect.backoff.max.ms", "1000");
+        // The wrapper's own choice is by the levels of a log that is not used here.
+        let is_debugged = tracing::enabled!(target: LOG, tracing::Level::DEBUG);
+        config.set_log_level(match is_debugged {
+            true => RDKafkaLogLevel::Debug,
+            false => RDKafkaLogLevel::Warning,
+        });
         self.security(&mut config);
         config
     }
@@ -291,10 +336,16 @@ impl KafkaOptions {
     }
 }
 
+/// The codec of the batches, librdkafka's own names for it included.
+fn codec(options: &Options) -> &str {
+    let is_codec = |name: &str| matches!(name, "compression.type" | "compression.codec");
+    let passed = options.dict("librdkafka_properties").iter().find(|(name, _)| is_codec(name));
+    passed.map_or(options.str("compression_codec"), |(_, codec)| codec)
+}
+
 /// Refuses settings whose meaning this version does not have: nothing is ignored quietly.
 fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
-    let only: &[(&str, &str)] =
-        &[("commit", "before_dispatch"), ("dead_letter_topic", ""), ("group_protocol", "classic")];
+    let only: &[(&str, &str)] = &[("group_protocol", "classic")];
     for (name, expected) in only {
         if options.str(name) != *expected {
             return Err(Error::InvalidOption {
@@ -305,15 +356,6 @@ fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
                 expected: format!("\"{expected}\": this version has no other value yet"),
             });
         }
-    }
-    if options.boolean("enable_auto_commit") {
-        return Err(Error::InvalidOption {
-            group: GROUP,
-            name: "enable_auto_commit".to_owned(),
-            value: "true".to_owned(),
-            origin: options.origin("enable_auto_commit").to_string(),
-            expected: "false: this version commits before dispatch only".to_owned(),
-        });
     }
     Ok(())
 }
@@ -342,6 +384,21 @@ fn max_record_bytes(options: &Options) -> usize {
     let properties = options.dict("librdkafka_properties");
     let given = properties.iter().find(|(name, _)| name == "message.max.bytes");
     given.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(DEFAULT_MAX_RECORD_BYTES)
+}
+
+fn dead_letter_topic(options: &Options) -> Result<Option<String>, Error> {
+    let topic = options.str("dead_letter_topic");
+    if topic.is_empty() {
+        return Ok(None);
+    }
+    topics::check(topic).map_err(|reason| Error::InvalidOption {
+        group: GROUP,
+        name: "dead_letter_topic".to_owned(),
+        value: topic.to_owned(),
+        origin: options.origin("dead_letter_topic").to_string(),
+        expected: format!("a topic's name: {reason}"),
+    })?;
+    Ok(Some(topic.to_owned()))
 }
 
 fn bootstrap(url: &TransportUrl) -> String {

@@ -16,13 +16,14 @@ use std::{
 
 use super::{
     config::{DispatchOrder, KafkaOptions},
+    dead_letters::DeadLetters,
     group::GroupThread,
-    ledger::{Limits, Period, Slot, Window},
+    ledger::{Limits, Mode, Period, Slot, Window},
     topics,
 };
 use crate::{
     Error,
-    driver::{Incoming, Subscribe, Subscription, Token, Want},
+    driver::{DeadLetter, Incoming, Redelivery, Settled, Subscribe, Subscription, Token, Want},
     lanes::Lanes,
     stats::Stats,
 };
@@ -46,6 +47,11 @@ pub(super) struct Shared {
     pub(super) wake: Wake,
     pub(super) stats: Arc<Stats>,
     progress: Mutex<Vec<Progress>>,
+    /// Ownership periods whose records may be handled, with `commit = after_dispatch`.
+    periods: Mutex<Periods>,
+    periods_changed: Condvar,
+    redelivery: Option<Redelivery>,
+    dead_letters: Option<DeadLetters>,
     /// The group thread waits for running endpoints: wake it for each.
     pub(super) watched: AtomicBool,
     pub(super) stopping: AtomicBool,
@@ -56,11 +62,25 @@ pub(super) struct Shared {
     hasher: std::hash::RandomState,
 }
 
+#[derive(Debug, Default)]
+struct Periods {
+    current: BTreeSet<Period>,
+    /// Those that had too many dead letters.
+    stopped: BTreeSet<Period>,
+}
+
+impl Periods {
+    fn hold(&self, period: Period) -> bool {
+        self.current.contains(&period) && !self.stopped.contains(&period)
+    }
+}
+
 /// What a worker did with a record.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Progress {
     Dispatched { slot: Slot, period: Period },
-    Finished { slot: Slot, period: Period, took: Duration },
+    Finished { slot: Slot, period: Period, offset: i64, done: bool, took: Duration },
+    TooManyDeadLetters { slot: Slot, period: Period },
 }
 
 #[derive(Debug, Default)]
@@ -128,10 +148,11 @@ impl KafkaSubscription {
             .collect::<Result<BTreeSet<_>, _>>()?;
         let limits = Limits {
             max_records: options.max_poll_records,
-            window: match (request.batch_size, options.commit_window) {
-                (2.., _) => Window::Fixed(request.batch_size),
-                (_, 0) => Window::Adaptive(WINDOW_SPAN),
-                (_, fixed) => Window::Fixed(fixed),
+            mode: match (options.redelivery, request.batch_size, options.commit_window) {
+                (Some(_), _, _) => Mode::AfterDispatch,
+                (_, 2.., _) => Mode::BeforeDispatch(Window::Fixed(request.batch_size)),
+                (_, _, 0) => Mode::BeforeDispatch(Window::Adaptive(WINDOW_SPAN)),
+                (_, _, fixed) => Mode::BeforeDispatch(Window::Fixed(fixed)),
             },
             drain: options.revoke_drain_timeout,
         };
@@ -140,6 +161,10 @@ impl KafkaSubscription {
             wake: Wake::default(),
             stats: Arc::clone(stats),
             progress: Mutex::new(Vec::new()),
+            periods: Mutex::default(),
+            periods_changed: Condvar::new(),
+            redelivery: options.redelivery,
+            dead_letters: DeadLetters::new(options),
             watched: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             unfinished: AtomicU64::new(0),
@@ -167,31 +192,67 @@ impl KafkaSubscription {
 
 impl Subscription for KafkaSubscription {
     fn recv(&self, batch: &mut Vec<Incoming>, want: Want) -> bool {
-        let before = batch.len();
-        let received = self.shared.lanes.take(batch, want);
+        self.shared.lanes.take(batch, want)
+    }
+
+    fn advance(&self, begun: &[Token], settled: &[Settled]) {
         let mut progress = self.shared.progress();
-        for incoming in &batch[before..] {
-            let Token { slot, period, .. } = incoming.token;
+        for Token { slot, period, .. } in begun.iter().copied() {
             progress.push(Progress::Dispatched { slot, period });
         }
+        for Settled { token, done, took } in settled.iter().copied() {
+            let Token { slot, period, offset, .. } = token;
+            progress.push(Progress::Finished { slot, period, offset, done, took });
+            if let Some(letters) = self.shared.dead_letters.as_ref().filter(|_| done) {
+                letters.note(token, false);
+            }
+        }
         drop(progress);
-        self.shared.stats.dispatched.add(batch.len() - before);
+        self.shared.stats.dispatched.add(begun.len());
+        if !settled.is_empty() {
+            self.shared.lanes.settle(settled);
+        }
         // The last of what was committed in a lane is on its way: time for its next commit.
-        if batch[before..].iter().any(|taken| self.shared.lanes.is_idle(taken.token.lane))
+        if begun.iter().any(|token| self.shared.lanes.is_idle(token.lane))
             || self.shared.watched.load(Ordering::Relaxed)
         {
             self.shared.wake.call();
         }
-        received
     }
 
-    fn settle(&self, token: Token, took: Duration) {
-        let Token { lane, slot, period } = token;
-        self.shared.progress().push(Progress::Finished { slot, period, took });
-        self.shared.lanes.settle(lane);
-        if self.shared.watched.load(Ordering::Relaxed) {
+    fn redelivery(&self) -> Option<Redelivery> {
+        self.shared.redelivery
+    }
+
+    fn holds(&self, token: Token, wait: Duration) -> bool {
+        if self.shared.redelivery.is_none() {
+            return true;
+        }
+        let held = |periods: &mut Periods| periods.hold(token.period);
+        let mut periods = self.shared.periods();
+        if wait.is_zero() {
+            return held(&mut periods);
+        }
+        let waited = self.shared.periods_changed.wait_timeout_while(periods, wait, held);
+        held(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    fn dead_letter(&self, letter: DeadLetter<'_>) -> Result<bool, Error> {
+        let Some(letters) = &self.shared.dead_letters else { return Ok(false) };
+        letters.keep(letter)?;
+        let Token { slot, period, .. } = letter.record.token;
+        if let Some(reason) = letters.note(letter.record.token, true) {
+            let origin = &letter.record.origin;
+            tracing::error!(
+                topic = %origin.topic, partition = origin.partition,
+                "the partition stops until the next start: {reason}"
+            );
+            // At once for the workers, and for the group thread when it comes by.
+            self.shared.periods().stopped.insert(period);
+            self.shared.progress().push(Progress::TooManyDeadLetters { slot, period });
             self.shared.wake.call();
         }
+        Ok(true)
     }
 
     fn ready(&self, timeout: Duration) -> Result<(), Error> {
@@ -253,6 +314,28 @@ impl Shared {
 
     pub(super) fn take_progress(&self, into: &mut Vec<Progress>) {
         std::mem::swap(&mut *self.progress(), into);
+    }
+
+    /// Says which ownership periods go on.
+    pub(super) fn set_periods(&self, now: impl Iterator<Item = Period>) {
+        if self.redelivery.is_none() && self.dead_letters.is_none() {
+            return;
+        }
+        let now: BTreeSet<Period> = now.collect();
+        let mut periods = self.periods();
+        if periods.current == now {
+            return;
+        }
+        if let Some(letters) = &self.dead_letters {
+            letters.retain(|period| now.contains(&period));
+        }
+        periods.stopped.retain(|period| now.contains(period));
+        periods.current = now;
+        self.periods_changed.notify_all();
+    }
+
+    fn periods(&self) -> MutexGuard<'_, Periods> {
+        self.periods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn looked(&self) {

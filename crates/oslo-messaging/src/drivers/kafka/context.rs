@@ -23,9 +23,11 @@ use rdkafka::{
 };
 
 use super::{
+    config::LOG,
     error::ClientError,
     hand_over::InFlight,
     producer::{Fate, FateCell, Inner},
+    zstd::Zstd,
 };
 
 /// How often the same words of librdkafka reach the log.
@@ -36,6 +38,8 @@ const SAME_WORDS_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Health {
     last_error: Mutex<Option<ClientError>>,
     said: Mutex<HashMap<String, Instant>>,
+    /// Which brokers are too old for zstd.
+    pub(super) zstd: Zstd,
 }
 
 impl Health {
@@ -67,8 +71,11 @@ impl Health {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
-        // Broker without the codec, such as zstd before Kafka 2.1: librdkafka goes on without
-        // compression, which an operator must learn although nothing is lost.
+        if facility == "APIVERSION" {
+            self.zstd.note(words);
+        }
+        // A record went to a broker without its codec before that was known: librdkafka then leaves
+        // the compression out, which an operator must learn although nothing is lost.
         let level = match (level, facility) {
             (RDKafkaLogLevel::Notice, "COMPRESSION") => RDKafkaLogLevel::Warning,
             _ => level,
@@ -81,11 +88,11 @@ impl Health {
             | RDKafkaLogLevel::Warning => {
                 // Each broker connection says the same again and again, with other numbers.
                 if self.may_say(facility.to_owned()) {
-                    tracing::warn!(target: "oslo_messaging::librdkafka", "{facility}: {words}");
+                    tracing::warn!(target: LOG, "{facility}: {words}");
                 }
             }
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                tracing::debug!(target: "oslo_messaging::librdkafka", "{facility}: {words}");
+                tracing::debug!(target: LOG, "{facility}: {words}");
             }
         }
     }
@@ -93,7 +100,7 @@ impl Health {
     fn error(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         if self.note(code, reason) {
-            tracing::error!(target: "oslo_messaging::librdkafka", "{reason}");
+            tracing::error!(target: LOG, "{reason}");
         }
     }
 }

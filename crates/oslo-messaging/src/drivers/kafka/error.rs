@@ -53,7 +53,7 @@ pub(super) fn failure(code: Code, may_be_persisted: bool, last: Option<&ClientEr
                 .to_owned(),
         ),
         Code::UnsupportedCompressionType => refused(
-            Cause::Other,
+            Cause::Unsupported,
             "the broker does not take this compression_codec (zstd needs Kafka 2.1 or later)"
                 .to_owned(),
         ),

@@ -163,6 +163,7 @@ impl GroupThread {
             self.look_at_group(now);
             self.ledger.handle(now, Input::Tick);
             self.ledger.settle(now);
+            self.shared.set_periods(self.ledger.periods());
             let quiet = self.act(now);
             self.complain_if_due();
             if quiet {
@@ -195,8 +196,11 @@ impl GroupThread {
                 now,
                 match step {
                     Progress::Dispatched { slot, period } => Input::Dispatched { slot, period },
-                    Progress::Finished { slot, period, took } => {
-                        Input::Finished { slot, period, took }
+                    Progress::Finished { slot, period, offset, done, took } => {
+                        Input::Finished { slot, period, offset, done, took }
+                    }
+                    Progress::TooManyDeadLetters { slot, period } => {
+                        Input::Stopped { slot, period }
                     }
                 },
             );
@@ -460,6 +464,14 @@ impl GroupThread {
             match output {
                 Output::Commit { id, offsets } => self.commit(now, id, &offsets),
                 Output::Dispatch { slot, period, records } => self.dispatch(slot, period, records),
+                Output::Withdraw { slot, period } => {
+                    let leaves = |record: &Incoming| {
+                        (record.token.slot, record.token.period) == (slot, period)
+                    };
+                    let count = self.shared.lanes.withdraw(leaves);
+                    self.ledger.handle(now, Input::Withdrawn { slot, period, count });
+                    self.ledger.settle(now);
+                }
                 Output::Pause { slot } => self.pause(slot),
                 Output::Resume { slot } => {
                     if let Err(error) = self.consumer.resume(&self.list([(slot, None)])) {
@@ -492,7 +504,7 @@ impl GroupThread {
         }
         let unfinished = self.ledger.unfinished();
         self.shared.unfinished.store(unfinished as u64, Ordering::Relaxed);
-        self.shared.watched.store(self.ledger.is_draining(), Ordering::Relaxed);
+        self.shared.watched.store(self.ledger.is_watching(), Ordering::Relaxed);
         quiet
     }
 
@@ -510,7 +522,7 @@ impl GroupThread {
     fn dispatch(&self, slot: Slot, period: Period, records: Vec<(i64, Incoming)>) {
         self.shared.lanes.push(records.into_iter().map(|(offset, mut record)| {
             let lane = self.shared.lane(slot, offset, record.key.as_deref());
-            record.token = Token { lane, slot, period };
+            record.token = Token { lane, slot, period, offset };
             record
         }));
     }

@@ -23,8 +23,17 @@
 //!    (`release_if_quiet`), so that the next owner starts behind it.
 //! 5. An offset is taken once in an ownership period (`polled`).
 //!
-//! The mode that commits after the dispatch will add an input for finished records and the same
-//! outputs; nothing here assumes that a slice is committed before it runs, except rule 1.
+//! With [`Mode::AfterDispatch`] the order of the middle is another, and a record may come twice but
+//! is never lost:
+//!
+//! ```text
+//!            Polled            Dispatch           Dispatched     Finished             Commit
+//!   broker ─────────▶ taken ────────────▶ waiting ─────────▶ running ─────▶ finished ────────▶ gone
+//! ```
+//!
+//! 6. The committed offset never passes a record that was not finished (`finished`).
+//! 7. What nobody began when its partition leaves is withdrawn: the next owner reads it (`leave`);
+//!    a revocation waits for what runs, and for the commit of what finished (`quiet`).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -50,8 +59,13 @@ pub(super) enum Input<R> {
     CommitResult { id: CommitId, slot: Slot, result: Result<(), CommitFailure> },
     /// An endpoint began with a record.
     Dispatched { slot: Slot, period: Period },
-    /// An endpoint is done with a record, after `took`.
-    Finished { slot: Slot, period: Period, took: Duration },
+    /// A worker is done with a record, after `took`. `done`: it was handled, and is not left to
+    /// the partition's next owner.
+    Finished { slot: Slot, period: Period, offset: i64, done: bool, took: Duration },
+    /// So many waiting records were taken back from the workers, as [`Output::Withdraw`] says.
+    Withdrawn { slot: Slot, period: Period, count: usize },
+    /// Nothing more of the partition may be handled, though it stays with this member.
+    Stopped { slot: Slot, period: Period },
     /// The group asks for partitions back; it waits for [`Output::Release`].
     Revoked { slots: Vec<Slot> },
     /// The group took partitions away without asking.
@@ -69,6 +83,8 @@ pub(super) enum Output<R> {
     Commit { id: CommitId, offsets: Vec<(Slot, i64)> },
     /// Hand these records to the endpoints, in order.
     Dispatch { slot: Slot, period: Period, records: Vec<(i64, R)> },
+    /// Take back what no worker has begun; [`Input::Withdrawn`] says how much that was.
+    Withdraw { slot: Slot, period: Period },
     /// Stop fetching a partition.
     Pause { slot: Slot },
     /// Fetch a partition again.
@@ -105,12 +121,21 @@ pub(super) enum Window {
     Fixed(usize),
 }
 
+/// When a record's offset is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Before it is dispatched: at most once. So many at a time.
+    BeforeDispatch(Window),
+    /// When it was handled: at least once.
+    AfterDispatch,
+}
+
 /// The bounds of a ledger.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Records taken and not yet dispatched, over all partitions (`max_poll_records`).
     pub(super) max_records: usize,
-    pub(super) window: Window,
+    pub(super) mode: Mode,
     /// Longest wait for running endpoints when partitions are revoked (`revoke_drain_timeout`).
     pub(super) drain: Duration,
 }
@@ -118,6 +143,9 @@ pub(super) struct Limits {
 /// How long the ledger stays full before partitions are paused: a pause throws away what the
 /// client library has fetched ahead, so a short jam must not cause one.
 const FULL_BEFORE_PAUSE: Duration = Duration::from_secs(1);
+/// With [`Mode::AfterDispatch`]: time between a partition's commits, so that one covers many
+/// records.
+const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(2);
 const DENIED_BACKOFF: Duration = Duration::from_secs(10);
@@ -125,7 +153,42 @@ const DENIED_BACKOFF: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 struct Slice<R> {
     commit: CommitId,
+    /// The committed offset.
+    upto: i64,
+    /// What may be dispatched once the commit succeeded.
     records: VecDeque<(i64, R)>,
+}
+
+/// What was dispatched and is not committed, with [`Mode::AfterDispatch`].
+#[derive(Debug, Default)]
+struct Flow {
+    /// Offsets in order, and whether they were handled.
+    records: VecDeque<(i64, bool)>,
+    /// Behind the last record before which all were handled.
+    done: Option<i64>,
+    committed: Option<i64>,
+}
+
+impl Flow {
+    /// Rule 6.
+    fn finished(&mut self, offset: i64) {
+        if let Ok(index) = self.records.binary_search_by_key(&offset, |(offset, _)| *offset) {
+            self.records[index].1 = true;
+        }
+        while let Some((offset, true)) = self.records.front() {
+            self.done = Some(offset + 1);
+            self.records.pop_front();
+        }
+    }
+
+    fn is_committed(&self) -> bool {
+        self.done == self.committed
+    }
+
+    /// Nothing more can be committed.
+    fn give_up(&mut self) {
+        self.committed = self.done;
+    }
 }
 
 #[derive(Debug)]
@@ -136,6 +199,9 @@ struct Partition<R> {
     pin: Option<i64>,
     taken: VecDeque<(i64, R)>,
     slice: Option<Slice<R>>,
+    /// Up to here a commit was sent and never answered: it may have moved the offset.
+    unsure: i64,
+    flow: Flow,
     waiting: usize,
     running: usize,
     mean: Option<Duration>,
@@ -145,11 +211,29 @@ struct Partition<R> {
     paused: bool,
     /// Revoked or lost: nothing more is taken or committed.
     leaving: bool,
+    /// Revoked: the group waits for its release.
+    revoked: bool,
+    /// Had too many dead letters: nothing more is taken or dispatched.
+    stopped: bool,
 }
 
 impl<R> Partition<R> {
     fn quiet(&self) -> bool {
-        self.slice.is_none() && self.waiting == 0 && self.running == 0
+        self.slice.is_none() && self.waiting == 0 && self.running == 0 && self.flow.is_committed()
+    }
+
+    /// What to say of records that are let go: those under an unanswered commit may be lost.
+    fn dropped(&self, slot: Slot, records: VecDeque<(i64, R)>) -> Vec<Output<R>> {
+        let all = records.len();
+        let unknown = records.iter().filter(|(offset, _)| *offset < self.unsure).count();
+        let mut said = Vec::new();
+        if unknown > 0 {
+            said.push(Output::UnknownCommit { slot, count: unknown });
+        }
+        if all > unknown {
+            said.push(Output::Drop { slot, count: all - unknown });
+        }
+        said
     }
 
     /// Whether a committed record waits behind an endpoint.
@@ -165,7 +249,6 @@ pub(super) struct Ledger<R> {
     partitions: BTreeMap<Slot, Partition<R>>,
     /// Partitions that went while committed records were still on their way to an endpoint.
     departed: Vec<(Slot, Partition<R>)>,
-    in_flight: Option<(CommitId, usize)>,
     next_commit: CommitId,
     next_period: Period,
     /// Records in `taken`, in slices and waiting.
@@ -182,7 +265,6 @@ impl<R> Ledger<R> {
             limits,
             partitions: BTreeMap::new(),
             departed: Vec::new(),
-            in_flight: None,
             next_commit: 0,
             next_period: 0,
             held: 0,
@@ -209,6 +291,11 @@ impl<R> Ledger<R> {
         holds.chain(full).chain(self.drain_deadline).min()
     }
 
+    /// Ownership periods that have not begun to end.
+    pub(super) fn periods(&self) -> impl Iterator<Item = Period> {
+        self.partitions.values().filter(|p| !p.leaving && !p.stopped).map(|p| p.period)
+    }
+
     /// Slots that this member owns and may still take records of.
     pub(super) fn owned(&self) -> impl Iterator<Item = Slot> {
         self.partitions.iter().filter(|(_, p)| !p.leaving).map(|(slot, _)| *slot)
@@ -220,9 +307,10 @@ impl<R> Ledger<R> {
         all.map(|p| p.waiting + p.running).sum()
     }
 
-    /// Whether a revocation or the shutdown waits for running endpoints.
-    pub(super) fn is_draining(&self) -> bool {
-        self.shutdown || self.drain_deadline.is_some()
+    /// Whether each finished record counts: a revocation or the shutdown waits for it, or its
+    /// commit does.
+    pub(super) fn is_watching(&self) -> bool {
+        self.shutdown || self.drain_deadline.is_some() || self.limits.mode == Mode::AfterDispatch
     }
 
     pub(super) fn next_output(&mut self) -> Option<Output<R>> {
@@ -242,12 +330,24 @@ impl<R> Ledger<R> {
                     self.held -= 1;
                 }
             }
-            Input::Finished { slot, period, took } => {
+            Input::Finished { slot, period, offset, done, took } => {
+                let owned = self.partitions.get(&slot).is_some_and(|p| p.period == period);
                 if let Some(part) = find(&mut self.partitions, &mut self.departed, slot, period) {
                     part.running = part.running.saturating_sub(1);
                     part.mean = Some(part.mean.map_or(took, |mean| (mean * 7 + took) / 8));
+                    if done && owned && self.limits.mode == Mode::AfterDispatch {
+                        part.flow.finished(offset);
+                    }
                 }
             }
+            Input::Withdrawn { slot, period, count } => {
+                if let Some(part) = find(&mut self.partitions, &mut self.departed, slot, period) {
+                    part.waiting -= count;
+                    self.held -= count;
+                    self.outputs.push_back(Output::Drop { slot, count });
+                }
+            }
+            Input::Stopped { slot, period } => self.stopped(slot, period),
             Input::Revoked { slots } => self.revoked(now, slots),
             Input::Lost { slots } => self.lost(slots),
             Input::Shutdown => self.shutdown(),
@@ -260,6 +360,9 @@ impl<R> Ledger<R> {
         self.release_if_quiet(now);
         self.departed.retain(|(_, part)| !part.quiet());
         self.pause_or_resume(now);
+        if self.limits.mode == Mode::AfterDispatch {
+            self.hand_out();
+        }
         self.commit(now);
         let done = |p: &Partition<R>| p.quiet() && p.taken.is_empty();
         if self.shutdown && self.departed.is_empty() && self.partitions.values().all(done) {
@@ -277,6 +380,8 @@ impl<R> Ledger<R> {
             pin,
             taken: VecDeque::new(),
             slice: None,
+            unsure: i64::MIN,
+            flow: Flow::default(),
             waiting: 0,
             running: 0,
             mean: None,
@@ -284,6 +389,8 @@ impl<R> Ledger<R> {
             backoff: FIRST_BACKOFF,
             paused: false,
             leaving: self.shutdown,
+            revoked: false,
+            stopped: false,
         };
         self.partitions.insert(slot, part);
     }
@@ -291,7 +398,7 @@ impl<R> Ledger<R> {
     fn polled(&mut self, slot: Slot, offset: i64, record: R) {
         let Some(part) = self.partitions.get_mut(&slot) else { return };
         // Rule 5; and what arrives for a leaving partition is the next owner's.
-        if part.leaving || offset < part.next {
+        if part.leaving || part.stopped || offset < part.next {
             return;
         }
         part.next = offset + 1;
@@ -299,37 +406,64 @@ impl<R> Ledger<R> {
         self.held += 1;
     }
 
-    /// Sends one commit for all partitions that may have one. One request at a time: a later one
-    /// can then never be overtaken by an earlier one.
+    /// Sends one commit for all partitions that may have one. A partition has one request at a
+    /// time, whoever owned it at the first: a later one can then never be overtaken by an earlier
+    /// one. Partitions do not wait for each other.
     fn commit(&mut self, now: Instant) {
-        if self.in_flight.is_some() || self.shutdown {
-            return;
-        }
         let id = self.next_commit;
-        let owned = self.partitions.values().filter(|p| !p.leaving).count().max(1);
-        let share = (self.limits.max_records / owned).max(1);
-        let window = self.limits.window;
+        let (share, mode) = (self.share(), self.limits.mode);
         let mut offsets = Vec::new();
         for (slot, part) in &mut self.partitions {
-            if part.leaving || part.blocked() || part.hold.is_some_and(|until| now < until) {
+            let under_way = part.slice.is_some()
+                || self.departed.iter().any(|(s, p)| s == slot && p.slice.is_some());
+            if under_way || part.hold.is_some_and(|until| now < until) {
                 continue;
             }
-            part.hold = None;
-            let size = match window {
-                Window::Fixed(size) => size,
-                Window::Adaptive(span) => adaptive(span, part.mean).min(share),
+            let (upto, records) = match mode {
+                Mode::BeforeDispatch(_) if part.leaving || part.blocked() => continue,
+                Mode::BeforeDispatch(window) => {
+                    let size = match window {
+                        Window::Fixed(size) => size,
+                        Window::Adaptive(span) => adaptive(span, part.mean).min(share),
+                    };
+                    let size = size.min(part.taken.len());
+                    let records: VecDeque<_> = part.taken.drain(..size).collect();
+                    (records.back().map(|(offset, _)| offset + 1), records)
+                }
+                Mode::AfterDispatch => {
+                    (part.flow.done.filter(|_| !part.flow.is_committed()), VecDeque::new())
+                }
             };
-            let records: VecDeque<_> = part.taken.drain(..size.min(part.taken.len())).collect();
-            let upto = records.back().map(|(offset, _)| offset + 1).or(part.pin);
-            let Some(upto) = upto else { continue };
-            part.slice = Some(Slice { commit: id, records });
+            part.hold = None;
+            let Some(upto) = upto.or(part.pin.filter(|_| !part.leaving)) else { continue };
+            part.slice = Some(Slice { commit: id, upto, records });
             offsets.push((*slot, upto));
         }
         if !offsets.is_empty() {
             self.next_commit += 1;
-            self.in_flight = Some((id, offsets.len()));
             self.outputs.push_back(Output::Commit { id, offsets });
         }
+    }
+
+    /// Hands out what was taken, as long as a partition has not more than its share waiting.
+    fn hand_out(&mut self) {
+        let share = self.share();
+        for (slot, part) in &mut self.partitions {
+            let count = part.taken.len().min(share.saturating_sub(part.waiting));
+            if count == 0 {
+                continue;
+            }
+            let records: Vec<_> = part.taken.drain(..count).collect();
+            part.flow.records.extend(records.iter().map(|(offset, _)| (*offset, false)));
+            part.waiting += count;
+            self.outputs.push_back(Output::Dispatch { slot: *slot, period: part.period, records });
+        }
+    }
+
+    /// A partition's part of what may be held.
+    fn share(&self) -> usize {
+        let owned = self.partitions.values().filter(|p| !p.leaving).count().max(1);
+        (self.limits.max_records / owned).max(1)
     }
 
     fn commit_result(
@@ -339,12 +473,6 @@ impl<R> Ledger<R> {
         slot: Slot,
         result: Result<(), CommitFailure>,
     ) {
-        if let Some((_, left)) = self.in_flight.as_mut().filter(|(current, _)| *current == id) {
-            *left -= 1;
-            if *left == 0 {
-                self.in_flight = None;
-            }
-        }
         let departed = self.departed.iter_mut().filter(|(s, _)| *s == slot).map(|(_, p)| p);
         let parts = self.partitions.get_mut(&slot).into_iter().chain(departed);
         // Rule 1: the slice is found in the ownership period that sent it, or not at all.
@@ -355,7 +483,12 @@ impl<R> Ledger<R> {
         match result {
             Ok(()) => {
                 part.pin = None;
+                part.unsure = i64::MIN;
                 part.backoff = FIRST_BACKOFF;
+                if self.limits.mode == Mode::AfterDispatch {
+                    part.flow.committed = part.flow.done.map(|_| slice.upto);
+                    part.hold = (!part.leaving).then(|| now + COMMIT_PAUSE);
+                }
                 part.waiting += slice.records.len();
                 let (period, records) = (part.period, Vec::from(slice.records));
                 if !records.is_empty() {
@@ -363,19 +496,27 @@ impl<R> Ledger<R> {
                 }
             }
             Err(failure) if part.leaving => {
-                let count = slice.records.len();
-                self.held -= count;
-                if count > 0 {
-                    self.outputs.push_back(match failure {
-                        CommitFailure::Unanswered => Output::UnknownCommit { slot, count },
-                        _ => Output::Drop { slot, count },
-                    });
+                part.flow.give_up();
+                if failure == CommitFailure::Unanswered {
+                    part.unsure = part.unsure.max(slice.upto);
                 }
+                self.held -= slice.records.len();
+                let dropped = part.dropped(slot, slice.records);
+                self.outputs.extend(dropped);
             }
             Err(failure) => {
+                if failure == CommitFailure::Unanswered && !slice.records.is_empty() {
+                    part.unsure = part.unsure.max(slice.upto);
+                }
                 // Rule 2.
-                for entry in slice.records.into_iter().rev() {
-                    part.taken.push_front(entry);
+                if part.stopped {
+                    self.held -= slice.records.len();
+                    let dropped = part.dropped(slot, slice.records);
+                    self.outputs.extend(dropped);
+                } else {
+                    for entry in slice.records.into_iter().rev() {
+                        part.taken.push_front(entry);
+                    }
                 }
                 let wait = match failure {
                     CommitFailure::Denied => DENIED_BACKOFF,
@@ -391,6 +532,9 @@ impl<R> Ledger<R> {
         self.drain_deadline = Some(now + self.limits.drain);
         for slot in slots {
             self.leave(slot);
+            if let Some(part) = self.partitions.get_mut(&slot) {
+                part.revoked = true;
+            }
         }
     }
 
@@ -398,7 +542,7 @@ impl<R> Ledger<R> {
     fn release_if_quiet(&mut self, now: Instant) {
         let Some(deadline) = self.drain_deadline else { return };
         let leaving: Vec<Slot> =
-            self.partitions.iter().filter(|(_, p)| p.leaving).map(|(slot, _)| *slot).collect();
+            self.partitions.iter().filter(|(_, p)| p.revoked).map(|(slot, _)| *slot).collect();
         let quiet = leaving.iter().all(|slot| self.partitions[slot].quiet());
         if quiet || now >= deadline {
             self.drain_deadline = None;
@@ -424,21 +568,45 @@ impl<R> Ledger<R> {
         }
     }
 
-    /// Rule 3: drops what is not committed, and only that.
+    fn stopped(&mut self, slot: Slot, period: Period) {
+        let Some(part) = self.partitions.get_mut(&slot).filter(|p| p.period == period) else {
+            return;
+        };
+        if part.stopped || part.leaving {
+            return;
+        }
+        part.stopped = true;
+        if !part.paused {
+            part.paused = true;
+            self.outputs.push_back(Output::Pause { slot });
+        }
+        self.drop_untold(slot);
+    }
+
+    /// Rules 3 and 7: drops what is not committed, and only that.
     fn leave(&mut self, slot: Slot) {
         let Some(part) = self.partitions.get_mut(&slot) else { return };
         part.leaving = true;
         part.hold = None;
-        let count = part.taken.len();
-        part.taken.clear();
-        self.held -= count;
-        if count > 0 {
-            self.outputs.push_back(Output::Drop { slot, count });
+        self.drop_untold(slot);
+    }
+
+    fn drop_untold(&mut self, slot: Slot) {
+        let Some(part) = self.partitions.get_mut(&slot) else { return };
+        let taken = std::mem::take(&mut part.taken);
+        self.held -= taken.len();
+        let dropped = part.dropped(slot, taken);
+        self.outputs.extend(dropped);
+        if self.limits.mode == Mode::AfterDispatch && part.waiting > 0 {
+            self.outputs.push_back(Output::Withdraw { slot, period: part.period });
         }
     }
 
     fn depart(&mut self, slot: Slot) {
-        if let Some(part) = self.partitions.remove(&slot).filter(|part| !part.quiet()) {
+        let Some(mut part) = self.partitions.remove(&slot) else { return };
+        // Rule 6 holds for this member no more: what finishes from now on is not its to commit.
+        part.flow = Flow::default();
+        if !part.quiet() {
             self.departed.push((slot, part));
         }
     }
@@ -469,7 +637,12 @@ impl<R> Ledger<R> {
         }
         if self.held < self.limits.max_records {
             for (slot, part) in &mut self.partitions {
-                if part.paused && !part.leaving && !part.blocked() && part.taken.is_empty() {
+                if part.paused
+                    && !part.leaving
+                    && !part.stopped
+                    && !part.blocked()
+                    && part.taken.is_empty()
+                {
                     part.paused = false;
                     self.outputs.push_back(Output::Resume { slot: *slot });
                 }
@@ -496,265 +669,6 @@ fn find<'a, R>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        CommitFailure, FIRST_BACKOFF, FULL_BEFORE_PAUSE, Input, Ledger, Limits, Output, Slot,
-        Window,
-    };
-    use std::time::{Duration, Instant};
-
-    /// A ledger whose records are their offsets, and a clock.
-    struct Bench {
-        ledger: Ledger<i64>,
-        now: Instant,
-    }
-
-    impl Bench {
-        fn new(window: Window) -> Self {
-            let limits = Limits { max_records: 10, window, drain: Duration::from_secs(5) };
-            let mut bench = Self { ledger: Ledger::new(limits), now: Instant::now() };
-            bench.tell(Input::Assigned { slot: 0, pin: None });
-            assert_eq!(bench.outputs(), []);
-            bench
-        }
-
-        fn tell(&mut self, input: Input<i64>) {
-            self.ledger.handle(self.now, input);
-        }
-
-        fn poll(&mut self, slot: Slot, offsets: std::ops::Range<i64>) {
-            for offset in offsets {
-                self.tell(Input::Polled { slot, offset, record: offset });
-            }
-        }
-
-        fn outputs(&mut self) -> Vec<Output<i64>> {
-            self.ledger.settle(self.now);
-            std::iter::from_fn(|| self.ledger.next_output()).collect()
-        }
-
-        fn answer(&mut self, id: u64, slot: Slot, result: Result<(), CommitFailure>) {
-            self.tell(Input::CommitResult { id, slot, result });
-        }
-
-        fn dispatched(&mut self, slot: Slot, period: u32, count: usize) {
-            for _ in 0..count {
-                self.tell(Input::Dispatched { slot, period });
-            }
-        }
-
-        fn finished(&mut self, slot: Slot, period: u32, count: usize) {
-            for _ in 0..count {
-                self.tell(Input::Finished { slot, period, took: Duration::from_millis(1) });
-            }
-        }
-
-        fn after(&mut self, wait: Duration) {
-            self.now += wait;
-            self.tell(Input::Tick);
-        }
-    }
-
-    fn commit(id: u64, slot: Slot, offset: i64) -> Output<i64> {
-        Output::Commit { id, offsets: vec![(slot, offset)] }
-    }
-
-    fn dispatch(slot: Slot, period: u32, offsets: std::ops::Range<i64>) -> Output<i64> {
-        Output::Dispatch { slot, period, records: offsets.map(|o| (o, o)).collect() }
-    }
-
-    #[test]
-    fn records_are_dispatched_only_after_their_commit_succeeded() {
-        let mut bench = Bench::new(Window::Fixed(3));
-        bench.poll(0, 5..10);
-        assert_eq!(bench.outputs(), [commit(0, 0, 8)]);
-        assert_eq!(bench.outputs(), []);
-        bench.answer(0, 0, Ok(()));
-        assert_eq!(bench.outputs(), [dispatch(0, 1, 5..8)]);
-    }
-
-    #[test]
-    fn the_next_commit_waits_until_the_last_record_is_with_an_endpoint() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.poll(0, 0..4);
-        bench.outputs();
-        bench.answer(0, 0, Ok(()));
-        bench.dispatched(0, 1, 1);
-        assert_eq!(bench.outputs(), [dispatch(0, 1, 0..2)]);
-        bench.dispatched(0, 1, 1);
-        assert_eq!(bench.outputs(), [commit(1, 0, 4)]);
-    }
-
-    #[test]
-    fn a_failed_commit_puts_its_records_back_in_order() {
-        for failure in [CommitFailure::Refused, CommitFailure::Unanswered] {
-            let mut bench = Bench::new(Window::Fixed(2));
-            bench.poll(0, 0..3);
-            bench.outputs();
-            bench.answer(0, 0, Err(failure));
-            assert_eq!(bench.outputs(), [], "a pause before the next try");
-            bench.after(FIRST_BACKOFF);
-            assert_eq!(bench.outputs(), [commit(1, 0, 2)]);
-            bench.answer(1, 0, Ok(()));
-            assert_eq!(bench.outputs(), [dispatch(0, 1, 0..2)]);
-        }
-    }
-
-    #[test]
-    fn one_refused_partition_does_not_hold_up_the_others() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.tell(Input::Assigned { slot: 1, pin: None });
-        bench.poll(0, 0..2);
-        bench.poll(1, 7..9);
-        assert_eq!(bench.outputs(), [Output::Commit { id: 0, offsets: vec![(0, 2), (1, 9)] }]);
-        bench.answer(0, 0, Err(CommitFailure::Refused));
-        bench.answer(0, 1, Ok(()));
-        assert_eq!(bench.outputs(), [dispatch(1, 2, 7..9)]);
-    }
-
-    #[test]
-    fn a_revocation_waits_for_what_is_committed_and_drops_the_rest() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.poll(0, 0..5);
-        bench.outputs();
-        bench.tell(Input::Revoked { slots: vec![0] });
-        assert_eq!(bench.outputs(), [Output::Drop { slot: 0, count: 3 }]);
-        bench.answer(0, 0, Ok(()));
-        assert_eq!(bench.outputs(), [dispatch(0, 1, 0..2)]);
-        bench.dispatched(0, 1, 2);
-        bench.finished(0, 1, 1);
-        assert_eq!(bench.outputs(), [], "one record still runs");
-        bench.finished(0, 1, 1);
-        assert_eq!(bench.outputs(), [Output::Release { slots: vec![0] }]);
-        assert_eq!(bench.ledger.owned().count(), 0);
-    }
-
-    #[test]
-    fn a_revocation_is_answered_at_the_drain_deadline_and_what_is_committed_still_runs() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.poll(0, 0..2);
-        bench.outputs();
-        bench.tell(Input::Revoked { slots: vec![0] });
-        assert_eq!(bench.outputs(), []);
-        bench.after(Duration::from_secs(5));
-        assert_eq!(bench.outputs(), [Output::Release { slots: vec![0] }]);
-        bench.answer(0, 0, Ok(()));
-        assert_eq!(bench.outputs(), [dispatch(0, 1, 0..2)]);
-    }
-
-    #[test]
-    fn a_commit_refused_while_the_partition_leaves_drops_its_records() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.poll(0, 0..2);
-        bench.outputs();
-        bench.tell(Input::Revoked { slots: vec![0] });
-        bench.answer(0, 0, Err(CommitFailure::Refused));
-        let drop = Output::Drop { slot: 0, count: 2 };
-        assert_eq!(bench.outputs(), [drop, Output::Release { slots: vec![0] }]);
-    }
-
-    #[test]
-    fn an_unanswered_commit_of_a_lost_partition_is_counted() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.poll(0, 0..2);
-        bench.outputs();
-        bench.tell(Input::Lost { slots: vec![0] });
-        assert_eq!(bench.outputs(), []);
-        bench.answer(0, 0, Err(CommitFailure::Unanswered));
-        assert_eq!(bench.outputs(), [Output::UnknownCommit { slot: 0, count: 2 }]);
-    }
-
-    #[test]
-    fn an_answer_never_reaches_the_next_ownership_period() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.poll(0, 0..2);
-        bench.outputs();
-        bench.tell(Input::Lost { slots: vec![0] });
-        bench.tell(Input::Assigned { slot: 0, pin: None });
-        bench.poll(0, 0..2);
-        assert_eq!(bench.outputs(), [], "the old request is still on its way");
-        bench.answer(0, 0, Err(CommitFailure::Refused));
-        let again = Output::Commit { id: 1, offsets: vec![(0, 2)] };
-        assert_eq!(bench.outputs(), [Output::Drop { slot: 0, count: 2 }, again]);
-        bench.answer(1, 0, Ok(()));
-        assert_eq!(bench.outputs(), [dispatch(0, 2, 0..2)]);
-    }
-
-    #[test]
-    fn an_offset_is_taken_once_in_a_period() {
-        let mut bench = Bench::new(Window::Fixed(9));
-        bench.poll(0, 0..2);
-        bench.poll(0, 0..3);
-        assert_eq!(bench.outputs(), [commit(0, 0, 3)]);
-        bench.answer(0, 0, Ok(()));
-        assert_eq!(bench.outputs(), [dispatch(0, 1, 0..3)]);
-    }
-
-    #[test]
-    fn a_shutdown_dispatches_what_is_committed_and_nothing_else() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.poll(0, 0..5);
-        bench.outputs();
-        bench.tell(Input::Shutdown);
-        assert_eq!(bench.outputs(), [Output::Drop { slot: 0, count: 3 }]);
-        bench.answer(0, 0, Ok(()));
-        assert_eq!(bench.outputs(), [dispatch(0, 1, 0..2)]);
-        bench.dispatched(0, 1, 2);
-        assert_eq!(bench.outputs(), []);
-        bench.finished(0, 1, 2);
-        assert_eq!(bench.outputs(), [Output::Quiet]);
-    }
-
-    #[test]
-    fn a_pinned_start_is_committed_without_a_record() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.tell(Input::Assigned { slot: 3, pin: Some(40) });
-        assert_eq!(bench.outputs(), [commit(0, 3, 40)]);
-        bench.answer(0, 3, Err(CommitFailure::Refused));
-        assert_eq!(bench.outputs(), []);
-        bench.after(FIRST_BACKOFF);
-        assert_eq!(bench.outputs(), [commit(1, 3, 40)]);
-        bench.answer(1, 3, Ok(()));
-        assert_eq!(bench.outputs(), []);
-    }
-
-    #[test]
-    fn the_adaptive_window_is_what_the_endpoint_does_in_its_span() {
-        let mut bench = Bench::new(Window::Adaptive(Duration::from_millis(4)));
-        bench.poll(0, 0..8);
-        assert_eq!(bench.outputs(), [commit(0, 0, 1)], "one while nothing is known");
-        bench.answer(0, 0, Ok(()));
-        bench.dispatched(0, 1, 1);
-        bench.finished(0, 1, 1);
-        let outputs = bench.outputs();
-        assert_eq!(outputs, [dispatch(0, 1, 0..1), commit(1, 0, 5)], "1 ms each: four");
-    }
-
-    #[test]
-    fn a_full_ledger_is_not_polled_and_gives_way_after_a_second() {
-        let mut bench = Bench::new(Window::Fixed(2));
-        bench.tell(Input::Assigned { slot: 1, pin: None });
-        bench.poll(0, 0..10);
-        bench.outputs();
-        bench.answer(0, 0, Ok(()));
-        bench.dispatched(0, 1, 1);
-        bench.poll(0, 10..11);
-        assert_eq!(bench.outputs(), [dispatch(0, 1, 0..2)]);
-        assert!(!bench.ledger.wants_poll());
-        bench.after(FULL_BEFORE_PAUSE);
-        let pauses = [
-            Output::Pause { slot: 0 },
-            Output::Seek { slot: 0, offset: 2 },
-            Output::Pause { slot: 1 },
-        ];
-        let mut outputs = bench.outputs();
-        let resumed = outputs.pop();
-        assert_eq!(outputs, pauses);
-        assert_eq!(resumed, Some(Output::Resume { slot: 1 }), "its endpoint is not behind");
-        assert!(bench.ledger.wants_poll());
-        bench.dispatched(0, 1, 1);
-        assert_eq!(bench.outputs(), [Output::Resume { slot: 0 }]);
-        bench.poll(0, 2..4);
-        assert_eq!(bench.outputs(), [commit(1, 0, 4)], "read again from where it was dropped");
-    }
-}
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@
 //! | `reader` | reading without a group, for tools |
 //! | `topics` | names of topics, and making missing ones |
 //! | `context` | what librdkafka calls back into |
+//! | `zstd` | which brokers are too old for it |
 //! | `error` | librdkafka's codes in the library's words |
 //! | `native` | the only unsafe code: what the wrapper does not offer |
 //! | `broker` | an embedded broker for demos and tests |
@@ -28,6 +29,7 @@ mod config;
 mod consumer;
 mod context;
 mod coverage;
+mod dead_letters;
 mod drain;
 mod error;
 mod group;
@@ -41,6 +43,7 @@ mod slots;
 mod start;
 mod supervisor;
 mod topics;
+mod zstd;
 
 use std::{sync::Arc, time::Duration};
 
@@ -107,6 +110,10 @@ impl Driver for KafkaDriver {
                 detail: error.to_string(),
             }),
         }
+    }
+
+    fn redelivers(&self) -> bool {
+        self.options.redelivery.is_some()
     }
 
     fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error> {

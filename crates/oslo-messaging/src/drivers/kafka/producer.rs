@@ -32,6 +32,7 @@ use super::{
     error::broker_error,
     hand_over::{InFlight, Late, Waiting},
     supervisor,
+    zstd::FIRST_WORD,
 };
 use crate::{
     Error,
@@ -134,7 +135,8 @@ impl KafkaProducer {
 
     /// Hands a record over. Blocks only while librdkafka's queue is full, at most until the
     /// delivery timeout; not at all when the caller wants a single hand-over, or in queued mode
-    /// where `queue_overflow` is `drop` or `log`.
+    /// where `queue_overflow` is `drop` or `log`. With zstd the first call also waits, at most a
+    /// second, for what a broker says of it.
     pub(super) fn send(&self, topic: &str, outgoing: &Outgoing, mut report: Report) {
         let inner = &self.inner;
         if inner.is_closed() {
@@ -154,6 +156,11 @@ impl KafkaProducer {
         }
         if let Some(spool) = inner.spool.get() {
             return inner.append(spool, topic, outgoing, report);
+        }
+        if inner.options.sends_zstd
+            && let Some(failure) = inner.health.zstd.refusal(FIRST_WORD)
+        {
+            return report.failed(failure);
         }
         let acceptance = if delivery == Delivery::Queued { report.detach() } else { None };
         let order = inner.next_order();

@@ -21,6 +21,6 @@ pub(super) fn incoming(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Incomi
         headers: native::headers(message),
         body: message.payload().map(Bytes::copy_from_slice),
         // Named when the record is dispatched.
-        token: Token { lane: 0, slot: 0, period: 0 },
+        token: Token { lane: 0, slot: 0, period: 0, offset: message.offset() },
     }
 }

@@ -10,10 +10,23 @@ pub(super) struct Slots {
     /// By topic, then by partition: looked up for each record, without making a key of both.
     numbers: HashMap<Arc<str>, HashMap<i32, Slot>>,
     names: Vec<(Arc<str>, i32)>,
+    /// The one that was asked for last: records of a partition come one after the other.
+    last: Slot,
 }
 
 impl Slots {
     pub(super) fn number(&mut self, topic: &str, partition: i32) -> Slot {
+        if let Some((name, number)) = self.names.get(self.last as usize)
+            && *number == partition
+            && &**name == topic
+        {
+            return self.last;
+        }
+        self.last = self.find(topic, partition);
+        self.last
+    }
+
+    fn find(&mut self, topic: &str, partition: i32) -> Slot {
         if let Some(slot) = self.numbers.get(topic).and_then(|slots| slots.get(&partition)) {
             return *slot;
         }

@@ -29,19 +29,27 @@ pub(super) fn name(
         topic.push('.');
         topic.push_str(host);
     }
-    let invalid = |reason: String| Err(Error::InvalidTopic { topic: topic.clone(), reason });
-    if target.topic().is_empty() {
-        return invalid("the topic is empty".to_owned());
+    let checked = match target.topic() {
+        "" => Err("the topic is empty".to_owned()),
+        _ => check(&topic),
+    };
+    match checked {
+        Ok(()) => Ok(topic),
+        Err(reason) => Err(Error::InvalidTopic { topic, reason }),
     }
+}
+
+/// Why Kafka would refuse a topic's name.
+pub(super) fn check(topic: &str) -> Result<(), String> {
     if let Some(bad) =
         topic.chars().find(|c| !matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-'))
     {
-        return invalid(format!("{bad:?} is not allowed; valid are a-z A-Z 0-9 . _ -"));
+        return Err(format!("{bad:?} is not allowed; valid are a-z A-Z 0-9 . _ -"));
     }
     if topic.len() > LONGEST_NAME {
-        return invalid(format!("{} bytes; at most {LONGEST_NAME} are allowed", topic.len()));
+        return Err(format!("{} bytes; at most {LONGEST_NAME} are allowed", topic.len()));
     }
-    Ok(topic)
+    Ok(())
 }
 
 /// Creates topics with the options' partitions and replication, and waits for the answer. A topic

@@ -14,7 +14,7 @@ use oslo_messaging::{
 use crate::{
     exit::{Exit, Failure},
     interrupt::Interrupt,
-    output,
+    output::{self, Progress},
 };
 
 /// Most notifications that wait for their answer at once.
@@ -58,6 +58,9 @@ pub(super) struct Outbox {
     /// Label and message id of those that were only accepted.
     accepted: Vec<(Option<String>, String)>,
     tally: Tally,
+    progress: Progress,
+    /// How much of the source was read.
+    read: u64,
 }
 
 struct Pending {
@@ -90,10 +93,24 @@ impl Outbox {
         patience: Duration,
         interrupt: Interrupt,
         ends: Ends,
+        progress: Progress,
     ) -> Self {
-        let notifier = Some(notifier);
-        let (pending, accepted, tally) = (VecDeque::new(), Vec::new(), Tally::default());
-        Self { notifier, patience, interrupt, ends, pending, accepted, tally }
+        Self {
+            notifier: Some(notifier),
+            patience,
+            interrupt,
+            ends,
+            pending: VecDeque::new(),
+            accepted: Vec::new(),
+            tally: Tally::default(),
+            progress,
+            read: 0,
+        }
+    }
+
+    /// How much of the source was read, for the progress bar.
+    pub(super) fn has_read(&mut self, read: u64) {
+        self.read = read;
     }
 
     /// Counts and reports what cannot be sent.
@@ -120,6 +137,7 @@ impl Outbox {
         while self.pending.front().is_some_and(|first| first.receipt.is_resolved()) {
             self.settle_first();
         }
+        self.progress.at(self.read, self.tally.sent, self.tally.confirmed);
     }
 
     /// Waits for all answers; after an interrupt only for a short flush.
@@ -174,6 +192,7 @@ impl Outbox {
     fn settle_first(&mut self) {
         let Some(first) = self.pending.front() else { return };
         while !first.receipt.is_resolved() {
+            self.progress.at(self.read, self.tally.sent, self.tally.confirmed);
             let left = first.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

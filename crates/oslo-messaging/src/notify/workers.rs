@@ -1,0 +1,291 @@
+//! The threads on which endpoints are called, and what becomes of what they fail with.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Error,
+    driver::{DeadLetter, Incoming, Redelivery, Settled, Subscription, Token, Want},
+    message::Notification,
+    notify::dispatcher::{Dispatcher, Round},
+    stats::Stats,
+};
+
+/// Most records that a worker takes at once to handle one after the other.
+pub(super) const LONGEST_RUN: usize = 64;
+/// How late the subscription learns of what a worker has done meanwhile.
+const TELL_AFTER: Duration = Duration::from_millis(1);
+/// A dead letter that was not stored is tried again after this time.
+const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(1);
+
+/// See the module's head.
+pub(super) struct Workers {
+    subscription: Arc<dyn Subscription>,
+    dispatcher: Dispatcher,
+    want: Want,
+    max: usize,
+    /// How many wait for records.
+    idle: AtomicUsize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stats: Arc<Stats>,
+}
+
+impl Workers {
+    pub(super) fn new(
+        subscription: Arc<dyn Subscription>,
+        dispatcher: Dispatcher,
+        want: Want,
+        max: usize,
+        stats: Arc<Stats>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            subscription,
+            dispatcher,
+            want,
+            max: max.max(1),
+            idle: AtomicUsize::new(0),
+            threads: Mutex::new(Vec::new()),
+            stats,
+        })
+    }
+
+    /// Starts one more worker unless there are enough.
+    pub(super) fn add(self: &Arc<Self>) -> Result<(), Error> {
+        let mut threads = self.threads();
+        if threads.len() >= self.max {
+            return Ok(());
+        }
+        let workers = Arc::clone(self);
+        let thread = thread::Builder::new()
+            .name(format!("listener-{}", threads.len()))
+            .spawn(move || workers.work())
+            .map_err(|source| Error::Broker {
+                driver: "listener",
+                operation: "start a worker thread".to_owned(),
+                source: Box::new(source),
+            })?;
+        threads.push(thread);
+        Ok(())
+    }
+
+    fn work(self: Arc<Self>) {
+        let mut records = Vec::new();
+        loop {
+            self.idle.fetch_add(1, Ordering::SeqCst);
+            let received = self.subscription.recv(&mut records, self.want);
+            // Somebody must wait for what comes while this worker's endpoints run: they may take
+            // long, and other lanes must not wait for them.
+            let was_last = self.idle.fetch_sub(1, Ordering::SeqCst) == 1;
+            if !received {
+                return;
+            }
+            if was_last && let Err(error) = self.add() {
+                tracing::warn!("going on with fewer workers: {error}");
+            }
+            if self.want.in_order {
+                self.handle_run(&records);
+            } else {
+                self.handle_batch(&records);
+            }
+            records.clear();
+        }
+    }
+
+    /// One record after the other. The subscription is told before the last one, which lets it
+    /// bring more, and meanwhile whenever something took long.
+    fn handle_run(&self, records: &[Incoming]) {
+        let tokens: Vec<Token> = records.iter().map(|record| record.token).collect();
+        let mut settled = Vec::with_capacity(records.len());
+        let mut told = 0;
+        let mut now = Instant::now();
+        let mut told_at = now;
+        for (index, record) in records.iter().enumerate() {
+            if index + 1 == records.len() || now.duration_since(told_at) > TELL_AFTER {
+                self.subscription.advance(&tokens[told..=index], &settled);
+                settled.clear();
+                (told, told_at) = (index + 1, now);
+            }
+            let done = self.handle(std::slice::from_ref(record)).is_none();
+            let begun = std::mem::replace(&mut now, Instant::now());
+            settled.push(Settled { token: record.token, done, took: now.duration_since(begun) });
+        }
+        self.subscription.advance(&[], &settled);
+    }
+
+    fn handle_batch(&self, records: &[Incoming]) {
+        let tokens: Vec<Token> = records.iter().map(|record| record.token).collect();
+        self.subscription.advance(&tokens, &[]);
+        let begun = Instant::now();
+        let left = self.handle(records);
+        let took = begun.elapsed() / u32::try_from(records.len()).unwrap_or(u32::MAX).max(1);
+        let done = |index| left.as_ref().is_none_or(|left| !left.contains(&index));
+        let settled: Vec<Settled> = tokens
+            .into_iter()
+            .enumerate()
+            .map(|(index, token)| Settled { token, done: done(index), took })
+            .collect();
+        self.subscription.advance(&[], &settled);
+    }
+
+    /// Handles records at once, however often that takes. Gives the places of those that are left
+    /// to the next owner of their partitions, if there are any.
+    fn handle(&self, records: &[Incoming]) -> Option<Vec<usize>> {
+        match self.subscription.redelivery() {
+            None => {
+                self.handle_once(records);
+                None
+            }
+            Some(redelivery) => {
+                Some(self.handle_until_done(records, redelivery)).filter(|left| !left.is_empty())
+            }
+        }
+    }
+
+    fn handle_once(&self, records: &[Incoming]) {
+        let (mut notifications, mut of) = (Vec::with_capacity(records.len()), Vec::new());
+        for record in records {
+            match self.dispatcher.decode(record) {
+                Ok(notification) => {
+                    notifications.push(notification);
+                    of.push(record);
+                }
+                Err(reason) => {
+                    self.dispatcher.undecodable(record, &reason);
+                    self.keep(record, &reason, 0);
+                }
+            }
+        }
+        if let Err(reason) = self.dispatcher.offer(&notifications, Round::Only) {
+            for record in of {
+                self.keep(record, &reason, 1);
+            }
+        }
+    }
+
+    fn handle_until_done(&self, records: &[Incoming], redelivery: Redelivery) -> Vec<usize> {
+        let mut left = Vec::new();
+        let (mut open, mut notifications) = (Vec::new(), Vec::new());
+        for (index, record) in records.iter().enumerate() {
+            if !self.subscription.holds(record.token, Duration::ZERO) {
+                left.push(index);
+                continue;
+            }
+            match self.dispatcher.decode(record) {
+                Ok(notification) => {
+                    open.push(index);
+                    notifications.push(notification);
+                }
+                Err(reason) => {
+                    self.dispatcher.undecodable(record, &reason);
+                    if !self.keep_surely(record, &reason, 0) {
+                        left.push(index);
+                    }
+                }
+            }
+        }
+        let mut attempts = 0;
+        while !open.is_empty() {
+            let round = if attempts == 0 { Round::First } else { Round::Again };
+            let Err(reason) = self.dispatcher.offer(&notifications, round) else { break };
+            attempts += 1;
+            if attempts > redelivery.max {
+                for (index, notification) in open.iter().zip(&notifications) {
+                    self.give_up(
+                        &records[*index],
+                        notification,
+                        &reason,
+                        attempts,
+                        &mut left,
+                        *index,
+                    );
+                }
+                break;
+            }
+            self.stats.redelivered.add(open.len());
+            self.subscription.holds(records[open[0]].token, redelivery.backoff);
+            let held = |index: usize| self.subscription.holds(records[index].token, Duration::ZERO);
+            let kept: Vec<bool> = open.iter().map(|index| held(*index)).collect();
+            left.extend(
+                open.iter().zip(&kept).filter(|(_, kept)| !**kept).map(|(index, _)| *index),
+            );
+            let (mut flags, mut flags_again) = (kept.iter(), kept.iter());
+            open.retain(|_| flags.next().is_some_and(|kept| *kept));
+            notifications.retain(|_| flags_again.next().is_some_and(|kept| *kept));
+        }
+        left
+    }
+
+    /// Every attempt failed.
+    fn give_up(
+        &self,
+        record: &Incoming,
+        notification: &Notification,
+        reason: &str,
+        attempts: u32,
+        left: &mut Vec<usize>,
+        index: usize,
+    ) {
+        self.stats.given_up.add(1);
+        tracing::error!(
+            message_id = %notification.message_id,
+            event_type = %notification.event_type,
+            record = %record.origin,
+            attempts,
+            "given up after its last redelivery: {reason}"
+        );
+        if !self.keep_surely(record, reason, attempts) {
+            left.push(index);
+        }
+    }
+
+    /// Puts a record on the dead-letter topic, if there is one. A failure is logged and counted.
+    fn keep(&self, record: &Incoming, reason: &str, attempts: u32) -> bool {
+        let letter = DeadLetter { record, reason, attempts };
+        match self.subscription.dead_letter(letter) {
+            Ok(true) => self.stats.dead_letters.add(1),
+            Ok(false) => {}
+            Err(error) => {
+                self.stats.dead_letter_failures.add(1);
+                tracing::error!(record = %record.origin, "dead letter was not stored: {error}");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// As [`keep`](Self::keep), until it is stored or the record is no longer ours: then `false`.
+    fn keep_surely(&self, record: &Incoming, reason: &str, attempts: u32) -> bool {
+        while !self.keep(record, reason, attempts) {
+            if !self.subscription.holds(record.token, DEAD_LETTER_PAUSE) {
+                return false;
+            }
+        }
+        true
+    }
+
+    pub(super) fn join(&self, until: Instant) {
+        let threads = std::mem::take(&mut *self.threads());
+        for thread in threads {
+            // An endpoint may close its own listener; it cannot wait for itself.
+            if thread.thread().id() == thread::current().id() {
+                continue;
+            }
+            while !thread.is_finished() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if thread.is_finished() && thread.join().is_err() {
+                tracing::error!("a listener's worker panicked");
+            }
+        }
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
