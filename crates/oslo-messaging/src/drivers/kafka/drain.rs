@@ -16,6 +16,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::{
     hand_over::{Held, InFlight},
     producer::{Fate, Inner},
+    supervisor,
     zstd::FIRST_WORD,
 };
 use crate::{
@@ -191,10 +192,7 @@ fn hand_over(inner: &Arc<Inner>, entry: Entry, spooled: Spooled) {
         match error.rdkafka_error_code() {
             Some(Code::QueueFull) => thread::sleep(FULL_QUEUE_PAUSE),
             Some(Code::Fatal) => current.fate.set(Fate::Fatal),
-            code => {
-                let failure = inner.send_failure(&error, code, held.body().len());
-                return inner.fail_in_flight(*held.in_flight, failure);
-            }
+            code => return supervisor::client_refused(inner, held, &error, code),
         }
     }
 }

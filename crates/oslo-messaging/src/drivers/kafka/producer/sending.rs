@@ -1,6 +1,7 @@
 //! The way of a call's record: to the spool, to librdkafka, or behind those that wait.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +19,7 @@ use crate::{
         drain,
         error::failure,
         hand_over::{Held, InFlight, Record, owned_headers},
+        supervisor,
     },
     error::Cause,
     notify::masked_line,
@@ -63,7 +65,7 @@ impl Inner {
 
     /// Hands a call's record over, or queues it up behind those that wait.
     pub(super) fn first_hand_over(
-        &self,
+        self: &Arc<Self>,
         topic: &str,
         outgoing: &Outgoing,
         mut in_flight: Box<InFlight>,
@@ -95,6 +97,13 @@ impl Inner {
                     // Nothing was handed over yet: the next producer gets it.
                     current.fate.set(Fate::Fatal);
                     self.waiting.hold_again(Held::outgoing(topic, outgoing, in_flight));
+                    return Ok(());
+                }
+                Some(Code::UnknownTopic | Code::UnknownTopicOrPartition)
+                    if self.options.create_topics && !in_flight.topic_was_created =>
+                {
+                    in_flight.topic_was_created = true;
+                    supervisor::create_topic(self, Held::outgoing(topic, outgoing, in_flight));
                     return Ok(());
                 }
                 code => {
