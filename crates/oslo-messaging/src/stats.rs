@@ -129,6 +129,8 @@ pub struct Stats {
     pub unknown_commit: Counter,
     /// Records let go without a commit: their next owner reads them.
     pub returned: Counter,
+    /// Records that the broker had deleted before the group read them.
+    pub deleted_unread: Counter,
     /// Times that the group assigned partitions.
     pub rebalances: Counter,
     observer: ObserverSlot,

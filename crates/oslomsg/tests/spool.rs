@@ -1,6 +1,6 @@
 //! Processes that spool and are killed: what they had accepted arrives all the same.
 #![cfg(feature = "kafka")]
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -355,3 +355,31 @@ fn what_cannot_work_is_refused_at_the_start() {
     );
     assert!(error.to_string().contains("max_poll_records"), "{error}");
 }
+
+#[test]
+fn what_the_broker_deleted_before_it_was_read_is_said_and_counted() {
+    let (topic, seen) = (topic(), Seen::new());
+    let one = "?topic_partitions=1&topic_replication_factor=1";
+    listen(&transport(one), &topic, &topic, &seen).close(LIMIT).unwrap();
+    let sending = transport(one);
+    let notifier = notifier(&sending, &topic);
+    for n in 0..10 {
+        let payload = Payload::from(serde_json::json!({ "n": n }));
+        notifier.info(&Context::empty(), "test.deleted", payload).wait(LIMIT).unwrap();
+    }
+    let config = [("bootstrap.servers", kafka_testkit::shared().bootstrap())];
+    let config: rdkafka::ClientConfig =
+        config.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let admin: rdkafka::admin::AdminClient<_> = config.create().unwrap();
+    let mut upto = rdkafka::TopicPartitionList::new();
+    let name = format!("{topic}.info");
+    upto.add_partition_offset(&name, 0, rdkafka::Offset::Offset(7)).unwrap();
+    let options = rdkafka::admin::AdminOptions::new();
+    let deleted = futures_executor::block_on(admin.delete_records(&upto, &options)).unwrap();
+    deleted.elements().iter().for_each(|partition| partition.error().unwrap());
+    let listening = transport(one);
+    let listener = listen(&listening, &topic, &topic, &seen);
+    assert_eq!(seen.wait_for(3, LIMIT), 3, "the rest comes");
+    assert_eq!(listening.stats().deleted_unread.get(), 7);
+    listener.close(LIMIT).unwrap();
+}

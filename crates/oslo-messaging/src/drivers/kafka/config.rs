@@ -17,10 +17,10 @@ use crate::{
 /// The group of options that this driver reads.
 pub(super) const GROUP: &str = "oslo_messaging_kafka";
 const DEFAULT_PORT: u16 = 9092;
-/// librdkafka's `message.max.bytes`.
-const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
 /// Where librdkafka's log goes.
 pub(super) const LOG: &str = "oslo_messaging::librdkafka";
+/// librdkafka's `message.max.bytes`.
+const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
 
 /// Properties on which a promise of this library rests: `librdkafka_properties` cannot set them.
 const RESERVED: &[(&str, &str)] = &[
@@ -107,7 +107,6 @@ impl KafkaOptions {
     /// Reads the options from the URL's query, the program's overrides and the files.
     pub(super) fn resolve(url: &TransportUrl, config: &Config) -> Result<Self, Error> {
         let options = Options::resolve(GROUP, config, url.query())?;
-        refuse_what_is_not_built_yet(&options)?;
         for (name, _) in options.dict("librdkafka_properties") {
             if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
                 return Err(Error::InvalidOption {
@@ -251,9 +250,6 @@ impl KafkaOptions {
             // Every partition is assigned with its start. What is left to this is a start that
             // the broker no longer has: go on with the oldest record.
             .set("auto.offset.reset", "earliest")
-            .set("session.timeout.ms", millis(o.seconds("session_timeout")))
-            .set("heartbeat.interval.ms", millis(o.seconds("heartbeat_interval")))
-            .set("partition.assignment.strategy", o.list("partition_assignment_strategy").join(","))
             .set("max.partition.fetch.bytes", o.int("kafka_max_fetch_bytes").to_string())
             .set("allow.auto.create.topics", self.creates_by_metadata().to_string())
             .set("topic.metadata.refresh.interval.ms", "30000")
@@ -261,6 +257,17 @@ impl KafkaOptions {
             // A full queue is asked again soon: the default of 1 s would stall a fast listener.
             .set("fetch.queue.backoff.ms", "20")
             .set("check.crcs", "true");
+        if o.str("group_protocol") == "consumer" {
+            // The brokers set the session and deal out the partitions: librdkafka refuses the
+            // settings of the classic protocol.
+            config.set("group.protocol", "consumer");
+        } else {
+            let strategies = o.list("partition_assignment_strategy").join(",");
+            config
+                .set("session.timeout.ms", millis(o.seconds("session_timeout")))
+                .set("heartbeat.interval.ms", millis(o.seconds("heartbeat_interval")))
+                .set("partition.assignment.strategy", strategies);
+        }
         if !o.str("group_instance_id").is_empty() {
             config.set("group.instance.id", o.str("group_instance_id"));
         }
@@ -343,21 +350,19 @@ fn codec(options: &Options) -> &str {
     passed.map_or(options.str("compression_codec"), |(_, codec)| codec)
 }
 
-/// Refuses settings whose meaning this version does not have: nothing is ignored quietly.
-fn refuse_what_is_not_built_yet(options: &Options) -> Result<(), Error> {
-    let only: &[(&str, &str)] = &[("group_protocol", "classic")];
-    for (name, expected) in only {
-        if options.str(name) != *expected {
-            return Err(Error::InvalidOption {
-                group: GROUP,
-                name: (*name).to_owned(),
-                value: options.str(name).to_owned(),
-                origin: options.origin(name).to_string(),
-                expected: format!("\"{expected}\": this version has no other value yet"),
-            });
-        }
+fn dead_letter_topic(options: &Options) -> Result<Option<String>, Error> {
+    let topic = options.str("dead_letter_topic");
+    if topic.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    topics::check(topic).map_err(|reason| Error::InvalidOption {
+        group: GROUP,
+        name: "dead_letter_topic".to_owned(),
+        value: topic.to_owned(),
+        origin: options.origin("dead_letter_topic").to_string(),
+        expected: format!("a topic's name: {reason}"),
+    })?;
+    Ok(Some(topic.to_owned()))
 }
 
 /// The spool's settings, in the mode that has one.
@@ -384,21 +389,6 @@ fn max_record_bytes(options: &Options) -> usize {
     let properties = options.dict("librdkafka_properties");
     let given = properties.iter().find(|(name, _)| name == "message.max.bytes");
     given.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(DEFAULT_MAX_RECORD_BYTES)
-}
-
-fn dead_letter_topic(options: &Options) -> Result<Option<String>, Error> {
-    let topic = options.str("dead_letter_topic");
-    if topic.is_empty() {
-        return Ok(None);
-    }
-    topics::check(topic).map_err(|reason| Error::InvalidOption {
-        group: GROUP,
-        name: "dead_letter_topic".to_owned(),
-        value: topic.to_owned(),
-        origin: options.origin("dead_letter_topic").to_string(),
-        expected: format!("a topic's name: {reason}"),
-    })?;
-    Ok(Some(topic.to_owned()))
 }
 
 fn bootstrap(url: &TransportUrl) -> String {

@@ -60,6 +60,8 @@ pub(super) struct GroupThread {
     starts: Starts,
     /// Assigned partitions whose starts are not known yet.
     unresolved: Vec<TopicPartition>,
+    /// By slot, the offset that comes next if none is missing.
+    expected: HashMap<Slot, i64>,
     ask_after: Instant,
     coverage: Coverage,
     /// Partitions of the topics, as the last look showed.
@@ -96,6 +98,7 @@ impl GroupThread {
             slots: Slots::default(),
             starts: Starts::default(),
             unresolved: Vec::new(),
+            expected: HashMap::new(),
             ask_after: now,
             coverage: Coverage::default(),
             counts: HashMap::new(),
@@ -264,7 +267,12 @@ impl GroupThread {
                     let slot = self.slots.number(message.topic(), message.partition());
                     let offset = message.offset();
                     let record = incoming(&message, Arc::clone(self.slots.name(slot).0));
+                    drop(message);
                     self.shared.stats.received.add(1);
+                    let expected = self.expected.insert(slot, offset + 1);
+                    if let Some(expected) = expected.filter(|expected| *expected < offset) {
+                        self.look_at_gap(slot, expected, offset);
+                    }
                     self.ledger.handle(now, Input::Polled { slot, offset, record });
                 }
                 Some(Err(error)) => self.consumer_error(&error),
@@ -272,6 +280,29 @@ impl GroupThread {
                 None => return,
             }
         }
+    }
+
+    /// Offsets are missing before a record: marks of transactions and compacted records, or
+    /// records that the broker deleted before they were read.
+    fn look_at_gap(&self, slot: Slot, expected: i64, offset: i64) {
+        let (topic, partition) = self.slots.name(slot);
+        let oldest = match self.consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT) {
+            Ok((oldest, _)) => oldest.min(offset),
+            Err(error) => {
+                tracing::warn!(%topic, partition, expected, offset, "a gap in offsets: {error}");
+                return;
+            }
+        };
+        if oldest <= expected {
+            return;
+        }
+        let deleted = oldest - expected;
+        self.shared.stats.deleted_unread.add(usize::try_from(deleted).unwrap_or(usize::MAX));
+        tracing::error!(
+            group = %self.group, %topic, partition, deleted,
+            "records from offset {expected} to {} were deleted on the broker before this group \
+             read them; going on with the oldest, {oldest}", oldest - 1
+        );
     }
 
     fn consumer_error(&self, error: &KafkaError) {
@@ -305,7 +336,8 @@ impl GroupThread {
                     tracing::info!(group = %self.group, ?partitions, "partitions assigned");
                     self.shared.stats.rebalances.add(1);
                     self.coverage.rebalanced(now);
-                    self.unresolved = partitions;
+                    // Eager protocols revoke everything first, cooperative ones give in addition.
+                    self.unresolved.extend(partitions);
                     self.ask_after = now;
                     if self.unresolved.is_empty() {
                         self.assign(&TopicPartitionList::new());
@@ -423,6 +455,10 @@ impl GroupThread {
         for ((topic, partition), start) in starts {
             let slot = self.slots.number(&topic, partition);
             self.ledger.handle(now, Input::Assigned { slot, pin: start.pin });
+            match start.offset {
+                Offset::Offset(offset) => self.expected.insert(slot, offset),
+                _ => self.expected.remove(&slot),
+            };
             if let Err(error) = list.add_partition_offset(&topic, partition, start.offset) {
                 tracing::error!(topic, partition, "start offset: {error}");
             }

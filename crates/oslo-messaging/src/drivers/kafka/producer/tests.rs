@@ -571,3 +571,14 @@ fn a_fatal_error_loses_nothing_that_is_spooled() {
     assert_eq!(bench.on_broker(), numbers(0..60));
     assert_eq!(bench.stats.producer_rebuilt.get(), 1);
 }
+
+#[test]
+fn dead_letters_are_confirmed_whatever_a_notifier_promises() {
+    let dir = SpoolDir::new();
+    let url = format!("kafka://h/?{}", dir.query(""));
+    let options = KafkaOptions::resolve(&url.parse().unwrap(), &Config::new()).unwrap();
+    assert!(options.spool.is_some() && options.record_timeout.is_zero());
+    let confirmed = options.confirmed();
+    assert!(confirmed.spool.is_none());
+    assert_eq!(confirmed.record_timeout, Duration::from_secs(30));
+}
