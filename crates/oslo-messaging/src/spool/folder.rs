@@ -3,8 +3,9 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -128,7 +129,8 @@ impl Folder {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let name = format!("p{}-{}", process::id(), &random[..8]);
         let (making, path) = (dir.join(format!(".{name}")), dir.join(&name));
-        fs::create_dir(&making)?;
+        // Notifications have tokens and passwords: their files are their owner's.
+        DirBuilder::new().mode(0o700).create(&making)?;
         let Some(mut lock) = Lock::try_new(&making)? else {
             return Err(io::Error::other("another process has a folder of the same name"));
         };

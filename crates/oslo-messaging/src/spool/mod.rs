@@ -26,7 +26,9 @@ mod lock;
 mod segment;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -101,7 +103,8 @@ impl Spool {
     /// [`adopt_orphans`](Self::adopt_orphans).
     pub(crate) fn open(settings: Settings, stats: Arc<Stats>) -> Result<Self, SpoolError> {
         let failed = |source| SpoolError::Io { path: settings.dir.clone(), source };
-        fs::create_dir_all(&settings.dir).map_err(failed)?;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&settings.dir).map_err(failed)?;
         let segment_bytes = SEGMENT_BYTES.min(settings.max_bytes / 8).max(1);
         let own = Folder::create(&settings.dir, segment_bytes, settings.fsync).map_err(failed)?;
         let adopted = Adopted { folders: Vec::new(), look_at: Instant::now() };
@@ -213,8 +216,8 @@ impl Spool {
         let dir = self.settings.dir.join(SET_ASIDE);
         let name = folder.path().file_name().unwrap_or_default().to_string_lossy();
         let path = dir.join(format!("{what}-{name}"));
-        let kept = fs::create_dir_all(&dir).and_then(|()| {
-            use std::io::Write;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        let kept = made.and_then(|()| {
             fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(bytes)
         });
         if let Err(error) = kept {
@@ -246,6 +249,9 @@ impl Spool {
         let left = adopted.iter().chain([&self.own]).filter(|folder| !folder.is_drained());
         let left = left.map(|folder| folder.bytes()).sum();
         let own = self.own.left();
+        if self.own.is_drained() {
+            self.stats.spool_bytes.set(0);
+        }
         for folder in adopted.iter().chain([&self.own]) {
             folder.release();
         }

@@ -309,6 +309,19 @@ fn a_folder_is_locked_for_other_processes_until_it_is_released() {
 }
 
 #[test]
+fn only_their_owner_can_read_what_is_spooled() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = Dir::new();
+    let (spool, _) = dir.open(1024);
+    let own = spool.folder_to_drain();
+    let kept = spool.set_aside(&own, "damaged", b"secret");
+    for path in [own.path(), kept.parent().unwrap()] {
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+}
+
+#[test]
 fn a_spool_that_is_released_empty_leaves_nothing() {
     let dir = Dir::new();
     let (spool, _) = dir.open(1024);

@@ -19,18 +19,18 @@ use crate::{
     support::{LIMIT, notifier, topic},
 };
 
-/// How often each message id is in the topic.
-pub(crate) fn on_broker(url: &str, topic: &str) -> HashMap<String, usize> {
+/// The message ids in a topic of one partition, in their order.
+fn on_broker(url: &str, topic: &str) -> Vec<String> {
     let topics = [format!("{topic}.info")];
     let url = url.parse().unwrap();
     let mut reader =
         Reader::open(&url, &Config::new(), &topics, ReadFrom::Beginning, LIMIT).unwrap();
-    let mut found = HashMap::new();
+    let mut found = Vec::new();
     loop {
         match reader.next(LIMIT).unwrap() {
             Read::Record(record) => {
                 let notification = wire::decode(&record.body.unwrap()).unwrap();
-                *found.entry(notification.message_id).or_default() += 1;
+                found.push(notification.message_id);
             }
             Read::End => return found,
             other => panic!("{other:?}"),
@@ -38,21 +38,20 @@ pub(crate) fn on_broker(url: &str, topic: &str) -> HashMap<String, usize> {
     }
 }
 
-#[test]
-fn a_broker_that_is_killed_under_queued_load_loses_nothing() {
+/// Sends for twelve seconds, in a mode that accepts, while the broker is killed and started again;
+/// what came out of it, and that all of it is in the topic, once and in its order.
+fn send_while_the_broker_dies(query: &str) {
     let kafka = Kafka::single();
     let topic = topic();
-    let url = format!("{}?delivery=queued", kafka.transport_url());
+    let one_partition = "topic_partitions=1&topic_replication_factor=1";
     let (ended, outcomes) = std::sync::mpsc::channel();
     let transport = Transport::builder()
-        .url(url)
-        .on_outcome(move |outcome| {
-            ended.send((outcome.message_id.clone(), outcome.result.is_ok())).unwrap()
-        })
+        .url(format!("{}?{one_partition}&{query}", kafka.transport_url()))
+        .on_outcome(move |end| ended.send((end.message_id.clone(), end.result.is_ok())).unwrap())
         .for_notifications()
         .unwrap();
     let sender = notifier(&transport, &topic);
-    let mut sent = HashSet::new();
+    let mut sent = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(Duration::from_secs(1));
@@ -62,27 +61,35 @@ fn a_broker_that_is_killed_under_queued_load_loses_nothing() {
         });
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(12) {
-            let receipt = sender.info(
-                &Context::empty(),
-                "load.tick",
-                Payload::from(serde_json::json!(sent.len())),
-            );
+            let payload = Payload::from(serde_json::json!(sent.len()));
+            let receipt = sender.info(&Context::empty(), "load.tick", payload);
             receipt.wait(Duration::ZERO).unwrap();
             assert_eq!(receipt.sent(), Some(Sent::Accepted));
-            sent.insert(receipt.message_id().to_owned());
+            sent.push(receipt.message_id().to_owned());
             thread::sleep(Duration::from_millis(2));
         }
     });
     transport.close(Duration::from_secs(60)).unwrap();
     let stats = transport.stats();
-    println!("{} sent while the broker was killed and started again: {stats:?}", sent.len());
+    println!("{query}: {} sent while the broker died: {stats:?}", sent.len());
     assert_eq!(stats.delivered.get(), sent.len() as u64);
     let told: Vec<_> = outcomes.try_iter().collect();
     assert_eq!(told.len(), sent.len());
-    assert!(told.iter().all(|(id, delivered)| *delivered && sent.contains(id)));
-    let found = on_broker(&kafka.transport_url(), &topic);
-    assert_eq!(found.keys().cloned().collect::<HashSet<_>>(), sent);
-    assert!(found.values().all(|times| *times == 1), "some came twice");
+    assert!(told.iter().all(|(_, delivered)| *delivered));
+    assert!(on_broker(&kafka.transport_url(), &topic) == sent, "lost, twice or out of order");
+}
+
+#[test]
+fn a_broker_that_is_killed_under_queued_load_loses_nothing() {
+    send_while_the_broker_dies("delivery=queued");
+}
+
+#[test]
+fn a_broker_that_is_killed_under_spooled_load_loses_nothing() {
+    let dir = std::env::temp_dir().join(kafka_testkit::unique("spool"));
+    send_while_the_broker_dies(&format!("delivery=spooled&spool_dir={}", dir.display()));
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0, "something is left in the spool");
+    std::fs::remove_dir(&dir).unwrap();
 }
 
 #[test]

@@ -98,6 +98,23 @@ fn a_missing_topic_is_created_with_the_options_partitions() {
     assert_eq!(metadata.topics()[0].partitions().len(), 7);
 }
 
+/// Some find it missing by a report, some at the call, some queue up while it is created.
+#[test]
+fn every_send_to_a_topic_that_is_being_created_arrives() {
+    let transport = transport("?topic_partitions=1&topic_replication_factor=1&delivery_timeout=20");
+    let sender = notifier(&transport, &topic());
+    let begun = Instant::now();
+    let mut receipts = Vec::new();
+    while begun.elapsed() < Duration::from_secs(8) {
+        receipts.push(sender.info(&Context::empty(), "a.b", Payload::null()));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    println!("{} sent before, while and after a topic was created", receipts.len());
+    for receipt in receipts {
+        receipt.wait(LIMIT).unwrap();
+    }
+}
+
 #[test]
 fn a_topic_that_kafka_would_refuse_is_refused_at_once() {
     let transport = transport("");

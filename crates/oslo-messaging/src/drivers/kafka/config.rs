@@ -198,6 +198,7 @@ impl KafkaOptions {
     pub(super) fn confirmed(&self) -> Self {
         let mut this = self.clone();
         (this.delivery, this.record_timeout) = (Delivery::Confirmed, this.delivery_timeout);
+        this.spool = None;
         this
     }
 
@@ -215,8 +216,9 @@ impl KafkaOptions {
             .set("acks", "all")
             .set("enable.idempotence", o.boolean("enable_idempotence").to_string())
             .set("message.timeout.ms", millis(self.record_timeout))
-            // Once a second: which connections are up, and where the leaders are.
-            .set("statistics.interval.ms", "1000")
+            // Which connections are up, and where the leaders are: once a second, or as often as
+            // a short connect_timeout needs it.
+            .set("statistics.interval.ms", millis(self.statistics_interval()))
             .set("topic.metadata.propagation.max.ms", millis(propagation))
             .set("linger.ms", millis(o.seconds("producer_batch_timeout")))
             .set("batch.num.messages", o.int("producer_batch_size").to_string())
@@ -231,6 +233,10 @@ impl KafkaOptions {
             config.set("debug", format!("{debug}feature")).set_log_level(RDKafkaLogLevel::Debug);
         }
         config
+    }
+
+    fn statistics_interval(&self) -> Duration {
+        (self.connect_timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
     }
 
     /// The properties of a consumer in a group.

@@ -16,6 +16,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::{
     hand_over::{Held, InFlight},
     producer::{Fate, Inner},
+    supervisor,
+    zstd::FIRST_WORD,
 };
 use crate::{
     driver::Outgoing,
@@ -169,6 +171,11 @@ fn hand_over(inner: &Arc<Inner>, entry: Entry, spooled: Spooled) {
     let report = Report::of_accepted(subject, stats, &entry.topic, entry.body.len());
     let in_flight = Box::new(InFlight::of_spooled(report, inner.next_order(), spooled));
     let mut held = Held::new(entry.topic, entry.key, entry.headers, entry.body, in_flight);
+    if inner.options.sends_zstd
+        && let Some(failure) = inner.health.zstd.refusal(FIRST_WORD)
+    {
+        return inner.fail_in_flight(*held.in_flight, failure);
+    }
     loop {
         if inner.has_given_up() {
             return leave(*held.in_flight);
@@ -185,10 +192,7 @@ fn hand_over(inner: &Arc<Inner>, entry: Entry, spooled: Spooled) {
         match error.rdkafka_error_code() {
             Some(Code::QueueFull) => thread::sleep(FULL_QUEUE_PAUSE),
             Some(Code::Fatal) => current.fate.set(Fate::Fatal),
-            code => {
-                let failure = inner.send_failure(&error, code, held.body().len());
-                return inner.fail_in_flight(*held.in_flight, failure);
-            }
+            code => return supervisor::client_refused(inner, held, &error, code),
         }
     }
 }

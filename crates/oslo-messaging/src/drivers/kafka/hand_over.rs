@@ -350,3 +350,97 @@ impl Waiting {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Duration, Held, InFlight, Instant, Late, Waiting};
+    use crate::{
+        message::Priority,
+        receipt::{Receipt, Subject},
+        stats::Stats,
+    };
+    use std::sync::Arc;
+
+    fn in_flight(order: u64, timeout: Duration) -> Box<InFlight> {
+        let subject = Subject {
+            message_id: format!("m-{order}"),
+            event_type: "a.b".to_owned(),
+            priority: Priority::Info,
+        };
+        let report = Receipt::new(subject, Arc::new(Stats::default())).expect(1);
+        Box::new(InFlight::new(report, order, Some(timeout), None))
+    }
+
+    fn held(order: u64, topic: &str) -> Held {
+        let in_flight = in_flight(order, Duration::from_secs(60));
+        Held::new(topic.to_owned(), None, Vec::new(), Bytes::new(), in_flight)
+    }
+
+    fn orders(waiting: &Waiting) -> Vec<u64> {
+        std::iter::from_fn(|| waiting.next()).map(|held| held.in_flight.order).collect()
+    }
+
+    #[test]
+    fn calls_queue_up_behind_what_waits_in_the_order_of_all_calls() {
+        let waiting = Waiting::default();
+        assert!(waiting.queue_up(held(0, "t"), 9).is_err(), "nothing waits");
+        waiting.hold_again(held(3, "t"));
+        assert!(waiting.is_holding());
+        assert!(waiting.queue_up(held(5, "t"), 9).is_ok());
+        waiting.hold_again(held(2, "t"));
+        assert!(waiting.queue_up(held(6, "t"), 3).is_err(), "there are as many as may be");
+        waiting.release();
+        assert!(waiting.is_holding(), "not before all have gone");
+        assert_eq!(orders(&waiting), [2, 3, 5]);
+        assert!(waiting.queue_up(held(7, "t"), 9).is_ok(), "not before the release");
+        assert_eq!(orders(&waiting), [7]);
+        waiting.release();
+        assert!(!waiting.is_holding() && waiting.queue_up(held(8, "t"), 9).is_err());
+    }
+
+    #[test]
+    fn records_of_a_topic_that_is_being_created_stay_and_others_go() {
+        let waiting = Waiting::default();
+        let refused = |order| {
+            let mut held = held(order, "new");
+            held.in_flight.topic_was_created = true;
+            held
+        };
+        assert!(waiting.hold_for_topic(refused(0)), "the first one creates it");
+        assert!(!waiting.hold_for_topic(refused(1)));
+        assert!(waiting.queue_up(held(2, "new"), 9).is_ok());
+        assert!(waiting.queue_up(held(3, "old"), 9).is_ok());
+        assert_eq!(orders(&waiting), [3]);
+        let failed = waiting.topic_failed("new");
+        assert_eq!(failed.iter().map(|held| held.in_flight.order).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(orders(&waiting), [2], "it finds out for itself");
+        assert!(waiting.hold_for_topic(refused(4)));
+        assert!(orders(&waiting).is_empty());
+        waiting.topic_created("new");
+        assert_eq!(orders(&waiting), [4]);
+    }
+
+    #[test]
+    fn a_record_is_watched_only_where_librdkafka_would_take_too_long() {
+        let (late, second) = (Late::default(), Duration::from_secs(1));
+        let mut in_time = in_flight(0, 30 * second);
+        let begun = in_time.begun;
+        late.watch(&mut in_time, begun, 30 * second);
+        let mut too_late = in_flight(1, 30 * second);
+        let begun = too_late.begun;
+        late.watch(&mut too_late, begun + 20 * second, 30 * second);
+        late.watch(&mut too_late, begun + 25 * second, 30 * second);
+        assert!(late.expired(Instant::now()).is_empty());
+        let end = Instant::now() + 31 * second;
+        let expired: Vec<_> = late.expired(end).into_iter().map(|(_, report)| report).collect();
+        assert_eq!(expired.len(), 1);
+        assert_eq!(expired[0].message_id(), "m-1");
+        assert!(too_late.into_report().is_none(), "whoever comes first takes it");
+        assert!(in_time.into_report().is_some());
+        let mut reported = in_flight(2, second);
+        let begun = reported.begun;
+        late.watch(&mut reported, begun + second, second);
+        assert!(reported.into_report().is_some());
+        assert!(late.expired(end).is_empty());
+    }
+}

@@ -1,49 +1,50 @@
 //! Sends records and resolves their reports: one librdkafka producer at a time for a driver, made
 //! at the first send.
 //!
-//! Here is the way of a call: [`KafkaProducer::send`], [`KafkaProducer::close`], and what a delivery
-//! report means ([`Inner::settle`]). What must not wait for the next call is in `supervisor`.
+//! Here is its life: the first send, closing, and what all parts share ([`Inner`]). A call's record
+//! goes its way in `sending`, what became of it is in `reports`, one librdkafka producer is a
+//! `generation`. What must not wait for the next call is in `supervisor`.
+
+mod generation;
+mod reports;
+mod sending;
 
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    Message,
     config::FromClientConfigAndContext,
-    error::{KafkaError, RDKafkaErrorCode as Code},
-    message::BorrowedMessage,
-    producer::{BaseProducer, NoCustomPartitioner, Producer, PurgeConfig},
+    producer::{Producer, PurgeConfig},
 };
 
 use super::{
-    breaker::{Breaker, Lack},
-    brokers::{self, Connections},
-    config::{Delivery, KafkaOptions, Overflow},
+    breaker::Breaker,
+    brokers::Connections,
+    config::{Delivery, KafkaOptions},
     context::{Health, ReportContext},
     drain::{self, Blocked},
-    error::{self, broker_error, failure, is_authentication},
-    hand_over::{Held, InFlight, Late, Record, Waiting, owned_headers},
-    native, supervisor,
+    error::broker_error,
+    hand_over::{InFlight, Late, Waiting},
+    supervisor,
     zstd::FIRST_WORD,
 };
 use crate::{
     Error,
     driver::{Outgoing, Retry},
-    error::{Cause, Outcome},
-    notify::masked_line,
-    receipt::{Failure, Report},
-    spool::{Spool, SpoolError},
+    error::Cause,
+    receipt::Report,
+    spool::Spool,
     stats::Stats,
 };
+pub(super) use generation::{Client, Fate, FateCell, Generation};
+pub(super) use reports::{refused, unknown};
 
-/// How often it is looked whether a full queue has room.
-const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(2);
 /// How often closing looks whether all is answered.
 const CLOSING_PAUSE: Duration = Duration::from_millis(20);
 /// How long the reports of a purge may take: they need no broker.
@@ -52,55 +53,6 @@ pub(super) const PURGE_REPORTS: Duration = Duration::from_secs(1);
 const MOST_NAMED: usize = 100;
 
 const DRAIN_THREAD: &str = "kafka-spool";
-
-pub(super) type Client = BaseProducer<ReportContext, NoCustomPartitioner>;
-
-/// Why a librdkafka producer is given up, or that it is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Fate {
-    Alive = 0,
-    /// An idempotence error: it takes nothing more.
-    Fatal = 1,
-    /// No connection for `connect_timeout`: what it holds fails.
-    NoConnection = 2,
-    /// The transport is closed.
-    Closing = 3,
-}
-
-/// The fate of one librdkafka producer, shared with its callbacks.
-#[derive(Debug, Default)]
-pub(super) struct FateCell(AtomicU8);
-
-impl FateCell {
-    pub(super) fn get(&self) -> Fate {
-        match self.0.load(Ordering::Acquire) {
-            0 => Fate::Alive,
-            1 => Fate::Fatal,
-            2 => Fate::NoConnection,
-            _ => Fate::Closing,
-        }
-    }
-
-    pub(super) fn set(&self, fate: Fate) {
-        self.0.store(fate as u8, Ordering::Release);
-    }
-}
-
-/// One librdkafka producer.
-pub(super) struct Generation {
-    pub(super) client: Client,
-    pub(super) fate: Arc<FateCell>,
-}
-
-impl Drop for Generation {
-    fn drop(&mut self) {
-        // Dropping the client purges it: what that reports is final.
-        if self.fate.get() == Fate::Alive {
-            self.fate.set(Fate::Closing);
-        }
-    }
-}
 
 /// The producer of one driver.
 #[derive(Debug)]
@@ -283,6 +235,9 @@ impl KafkaProducer {
         if self.inner.current().is_some() {
             return Ok(());
         }
+        if self.inner.is_closed() {
+            return Err(Error::Closed { what: "transport" });
+        }
         let _making = self.inner.making.lock().unwrap_or_else(PoisonError::into_inner);
         if self.inner.current().is_some() {
             return Ok(());
@@ -377,32 +332,6 @@ impl Inner {
         usize::try_from(in_flight).unwrap_or(0) + self.waiting.len()
     }
 
-    /// Writes the record to disk, which accepts it.
-    fn append(&self, spool: &Spool, topic: &str, outgoing: &Outgoing, mut report: Report) {
-        let key_bytes = outgoing.key.as_ref().map_or(0, bytes::Bytes::len);
-        let size = outgoing.body.len() + key_bytes;
-        if size > self.options.max_record_bytes {
-            let error = KafkaError::MessageProduction(Code::MessageSizeTooLarge);
-            let code = error.rdkafka_error_code();
-            return report.failed(self.send_failure(&error, code, size));
-        }
-        match spool.append(&drain::entry(topic, outgoing, &report)) {
-            Ok(()) => {
-                if let Some(acceptance) = report.detach() {
-                    acceptance.accepted();
-                }
-                report.forget();
-            }
-            Err(error @ SpoolError::Full { .. }) => {
-                self.stats.overflowed.add(1);
-                report.failed(refused(Cause::QueueFull, &error.to_string()));
-            }
-            Err(error @ SpoolError::Io { .. }) => {
-                report.failed(refused(Cause::Other, &error.to_string()));
-            }
-        }
-    }
-
     /// Leaves the spool, with what is in it, to the next process.
     fn release(&self, spool: &Spool) {
         let (own, bytes) = spool.release();
@@ -433,284 +362,6 @@ impl Inner {
             self.fail(report, unknown("the transport was closed first"));
         }
     }
-
-    /// Hands a call's record over, or queues it up behind those that wait.
-    fn first_hand_over(
-        &self,
-        topic: &str,
-        outgoing: &Outgoing,
-        mut in_flight: Box<InFlight>,
-    ) -> Result<(), (Box<InFlight>, Failure)> {
-        loop {
-            if self.waiting.is_holding() {
-                let held = Held::outgoing(topic, outgoing, in_flight);
-                match self.waiting.queue_up(held, self.options.queue_max_messages) {
-                    Ok(()) => return Ok(()),
-                    Err(held) => in_flight = held.in_flight,
-                }
-            }
-            let Some(current) = self.current() else {
-                return Err((in_flight, refused(Cause::Closed, "the transport is closed")));
-            };
-            self.late.watch(&mut in_flight, Instant::now(), self.options.record_timeout);
-            let mut record = Record::with_opaque_to(topic, in_flight).payload(&outgoing.body[..]);
-            record.key = outgoing.key.as_deref();
-            record.headers = owned_headers(&outgoing.headers);
-            let Err((error, back)) = current.client.send(record) else { return Ok(()) };
-            in_flight = back.delivery_opaque;
-            match error.rdkafka_error_code() {
-                Some(Code::QueueFull) => {
-                    if let Err(failure) = self.wait_for_room(&current, outgoing, &mut in_flight) {
-                        return Err((in_flight, failure));
-                    }
-                }
-                Some(Code::Fatal) if !self.is_closed() => {
-                    // Nothing was handed over yet: the next producer gets it.
-                    current.fate.set(Fate::Fatal);
-                    self.waiting.hold_again(Held::outgoing(topic, outgoing, in_flight));
-                    return Ok(());
-                }
-                code => {
-                    let size = outgoing.body.len();
-                    return Err((in_flight, self.send_failure(&error, code, size)));
-                }
-            }
-        }
-    }
-
-    /// Waits until the full queue has room, as far as the mode, `retry` and the deadline allow.
-    fn wait_for_room(
-        &self,
-        current: &Generation,
-        outgoing: &Outgoing,
-        in_flight: &mut InFlight,
-    ) -> Result<(), Failure> {
-        let queued = self.options.delivery == Delivery::Queued;
-        let overflow = if queued { self.options.queue_overflow } else { Overflow::Block };
-        let full = || {
-            self.stats.overflowed.add(1);
-            failure(Code::QueueFull, false, None)
-        };
-        match overflow {
-            Overflow::Drop => return Err(full()),
-            Overflow::Log => {
-                tracing::warn!(
-                    target: "oslo.messaging.notification",
-                    "{}", masked_line(&outgoing.body)
-                );
-                let mut failure = full();
-                failure.detail.push_str("; the notification is in the log");
-                return Err(failure);
-            }
-            // A queued record is not handed over before there is room: `retry` is for later.
-            Overflow::Block if !queued && !in_flight.use_hand_over() => return Err(full()),
-            Overflow::Block => {}
-        }
-        let limit = in_flight.begun + self.options.delivery_timeout;
-        let before = current.client.in_flight_count();
-        loop {
-            thread::sleep(FULL_QUEUE_PAUSE);
-            let now = Instant::now();
-            if self.is_closed() {
-                return Err(refused(Cause::Closed, "the transport was closed first"));
-            }
-            if now >= limit {
-                return Err(full());
-            }
-            if !queued && let Err((lack, words)) = self.breaker.still_admits() {
-                return Err(self.refused_by_breaker(lack, &words));
-            }
-            if current.client.in_flight_count() < before || current.fate.get() != Fate::Alive {
-                if !queued {
-                    self.stats.handed_over_again.add(1);
-                }
-                return Ok(());
-            }
-        }
-    }
-
-    /// The broker has the record.
-    pub(super) fn delivered(&self, mut in_flight: InFlight) {
-        if let Some(spooled) = in_flight.spooled.take() {
-            return drain::delivered(self, in_flight, &spooled);
-        }
-        if self.options.delivery == Delivery::Confirmed {
-            self.breaker.confirmed(in_flight.begun);
-        }
-        if let Some(report) = in_flight.into_report() {
-            report.delivered();
-        }
-    }
-
-    /// What a delivery report means, by its class, for the record that it is about.
-    pub(super) fn settle(
-        this: &Arc<Self>,
-        code: Code,
-        message: &BorrowedMessage<'_>,
-        fate: Fate,
-        mut in_flight: Box<InFlight>,
-    ) {
-        let may_be_persisted = native::may_be_persisted(message);
-        let now = Instant::now();
-        let open = fate != Fate::NoConnection && fate != Fate::Closing;
-        if open && !in_flight.is_expired(now) {
-            match code {
-                Code::UnknownTopic | Code::UnknownTopicOrPartition
-                    if this.options.create_topics && !in_flight.topic_was_created =>
-                {
-                    in_flight.topic_was_created = true;
-                    let held = Held::reported(message, in_flight);
-                    return supervisor::create_topic(this, held);
-                }
-                // Not stored, and not for what it is: the next hand-over may succeed. A purge
-                // that is not ours comes from a fatal error.
-                Code::InvalidProducerEpoch
-                | Code::PurgeQueue
-                | Code::PurgeInflight
-                | Code::OutOfOrderSequenceNumber
-                | Code::UnknownProducerId
-                | Code::Fatal
-                    if !may_be_persisted && in_flight.use_hand_over() =>
-                {
-                    this.stats.handed_over_again.add(1);
-                    return this.waiting.hold_again(Held::reported(message, in_flight));
-                }
-                _ => {}
-            }
-        }
-        let failure = match fate {
-            Fate::NoConnection => this.no_connection(may_be_persisted),
-            _ => {
-                let last = this.health.last_error();
-                let mut failure = failure(code, may_be_persisted, last.as_ref());
-                if code == Code::MessageSizeTooLarge {
-                    failure.detail = format!("{} bytes, {}", message.payload_len(), failure.detail);
-                }
-                failure
-            }
-        };
-        if code == Code::MessageTimedOut && this.options.delivery == Delivery::Confirmed {
-            let elsewhere = {
-                let statistics = this.statistics.lock().unwrap_or_else(PoisonError::into_inner);
-                let (topic, partition) = (message.topic(), message.partition());
-                brokers::is_partition_dead(&statistics.0, topic, partition)
-            };
-            message
-                .topic()
-                .clone_into(&mut this.suspect.lock().unwrap_or_else(PoisonError::into_inner));
-            let words = || failure.detail.clone();
-            this.breaker.timed_out(now, in_flight.begun, elsewhere, words);
-        } else {
-            this.breaker.undecided(in_flight.begun);
-        }
-        this.fail_in_flight(*in_flight, failure);
-    }
-
-    /// Reports a record as failed, unless its deadline came first.
-    pub(super) fn fail_in_flight(&self, mut in_flight: InFlight, failure: Failure) {
-        if in_flight.spooled.is_some() && self.has_given_up() {
-            return drain::leave(in_flight);
-        }
-        if let Some(spooled) = in_flight.spooled.take() {
-            return drain::failed(self, in_flight, &spooled, failure);
-        }
-        if let Some(report) = in_flight.into_report() {
-            self.fail(report, failure);
-        }
-    }
-
-    pub(super) fn fail(&self, report: Report, failure: Failure) {
-        if self.is_closed() {
-            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-            match failure.outcome {
-                Outcome::NotDelivered => lost.not_delivered += 1,
-                Outcome::Unknown => lost.unknown += 1,
-            }
-            if lost.message_ids.len() < MOST_NAMED {
-                lost.message_ids.push(report.message_id().to_owned());
-            }
-        }
-        report.failed(failure);
-    }
-
-    /// Notes librdkafka's statistics.
-    pub(super) fn note_statistics(&self, statistics: &[u8]) {
-        let connections = brokers::connections(statistics);
-        if connections.any_up && connections.none_lost {
-            self.health.recovered();
-        }
-        let mut noted = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.0.clear();
-        noted.0.extend_from_slice(statistics);
-        noted.1 = connections;
-    }
-
-    pub(super) fn any_connection(&self) -> bool {
-        self.statistics.lock().unwrap_or_else(PoisonError::into_inner).1.any_up
-    }
-
-    /// Forgets the statistics: another librdkafka producer has other connections.
-    pub(super) fn forget_statistics(&self) {
-        *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
-    }
-
-    /// What is held when no connection has been up for `connect_timeout`.
-    pub(super) fn no_connection(&self, may_be_persisted: bool) -> Failure {
-        let words = Lack::Connection.words(self.options.connect_timeout);
-        let mut failure = self.unreachable(words);
-        if may_be_persisted {
-            failure.outcome = Outcome::Unknown;
-        }
-        failure
-    }
-
-    fn refused_by_breaker(&self, lack: Lack, words: &str) -> Failure {
-        let what = lack.words(self.options.connect_timeout);
-        match lack {
-            Lack::Connection => self.unreachable(format!("not tried: {what}")),
-            Lack::Answers => refused(Cause::TimedOut, &format!("not tried: {what}; {words}")),
-        }
-    }
-
-    /// The words of the connections' last error, and the cause that they speak of.
-    fn unreachable(&self, what: String) -> Failure {
-        match self.health.last_error() {
-            Some(last) => {
-                let cause = match is_authentication(last.code) {
-                    true => Cause::Authentication,
-                    false => Cause::Unreachable,
-                };
-                refused(cause, &format!("{what}; last word of the client: {}", last.reason))
-            }
-            None => refused(Cause::Unreachable, &what),
-        }
-    }
-
-    /// What a hand-over that librdkafka refused means.
-    pub(super) fn send_failure(
-        &self,
-        error: &KafkaError,
-        code: Option<Code>,
-        size: usize,
-    ) -> Failure {
-        if let KafkaError::Nul(_) = error {
-            return refused(Cause::InvalidTopic, "the topic contains a NUL");
-        }
-        let code = code.unwrap_or(Code::Unknown);
-        let mut failure = error::failure(code, false, self.health.last_error().as_ref());
-        if code == Code::MessageSizeTooLarge {
-            failure.detail = format!("{size} bytes, {}", failure.detail);
-        }
-        failure
-    }
-}
-
-pub(super) fn refused(cause: Cause, detail: &str) -> Failure {
-    Failure { outcome: Outcome::NotDelivered, cause, detail: detail.to_owned() }
-}
-
-pub(super) fn unknown(detail: &str) -> Failure {
-    Failure { outcome: Outcome::Unknown, cause: Cause::TimedOut, detail: detail.to_owned() }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rdkafka::{
-    error::RDKafkaErrorCode as Code,
+    error::{KafkaError, RDKafkaErrorCode as Code},
     producer::{Producer, PurgeConfig},
 };
 
@@ -159,13 +159,27 @@ fn hand_over_waiting(inner: &Arc<Inner>) {
                 current.fate.set(Fate::Fatal);
                 return inner.waiting.hold_again(held);
             }
-            code => {
-                let failure = inner.send_failure(&error, code, held.body().len());
-                inner.fail_in_flight(*held.in_flight, failure);
-            }
+            code => client_refused(inner, held, &error, code),
         }
     }
     inner.waiting.release();
+}
+
+/// librdkafka does not take a record, and would not take it later: a topic that is missing is
+/// created first, anything else is a failure.
+pub(super) fn client_refused(
+    inner: &Arc<Inner>,
+    mut held: Held,
+    error: &KafkaError,
+    code: Option<Code>,
+) {
+    let is_missing = matches!(code, Some(Code::UnknownTopic | Code::UnknownTopicOrPartition));
+    if is_missing && inner.options.create_topics && !held.in_flight.topic_was_created {
+        held.in_flight.topic_was_created = true;
+        return create_topic(inner, held);
+    }
+    let failure = inner.send_failure(error, code, held.body().len());
+    inner.fail_in_flight(*held.in_flight, failure);
 }
 
 /// Asks the brokers whether they answer, on a thread of its own.

@@ -13,12 +13,12 @@ use rdkafka::{
     types::{RDKafkaApiKey as Api, RDKafkaRespErr as Answer},
 };
 
-use super::{Fate, KafkaOptions, KafkaProducer, native};
+use super::{Fate, KafkaOptions, KafkaProducer};
 use crate::{
     Error,
     config::Config,
     driver::{Outgoing, Retry, Target},
-    drivers::kafka::{EmbeddedBroker, Read, ReadFrom, Reader},
+    drivers::kafka::{EmbeddedBroker, Read, ReadFrom, Reader, native},
     error::{Cause, Outcome, Undelivered},
     message::Priority,
     receipt::{Receipt, Sent, Subject},
@@ -570,4 +570,15 @@ fn a_fatal_error_loses_nothing_that_is_spooled() {
     bench.wait_until("all", |stats| stats.delivered.get() == 60);
     assert_eq!(bench.on_broker(), numbers(0..60));
     assert_eq!(bench.stats.producer_rebuilt.get(), 1);
+}
+
+#[test]
+fn dead_letters_are_confirmed_whatever_a_notifier_promises() {
+    let dir = SpoolDir::new();
+    let url = format!("kafka://h/?{}", dir.query(""));
+    let options = KafkaOptions::resolve(&url.parse().unwrap(), &Config::new()).unwrap();
+    assert!(options.spool.is_some() && options.record_timeout.is_zero());
+    let confirmed = options.confirmed();
+    assert!(confirmed.spool.is_none());
+    assert_eq!(confirmed.record_timeout, Duration::from_secs(30));
 }
