@@ -630,6 +630,9 @@ impl GroupThread {
     fn leave(self) {
         let Self { replies, consumer, shared, .. } = self;
         consumer.context().begin_closing();
+        // A close alone does not tell the coordinator while a join is under way (seen with librdkafka
+        // 2.12.1): the whole group would then wait for this member until its session ends.
+        consumer.unsubscribe();
         drop(replies);
         drop(consumer);
         shared.ended();
