@@ -50,29 +50,38 @@ fn storm(name: &str, settings: [&str; 3], lives: u32) {
             let settings = settings[n].to_owned();
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(700) * u32::try_from(n).unwrap());
+                let mut longest = Duration::ZERO;
                 for _ in 0..lives {
+                    let begun = Instant::now();
                     let listener = listen(&transport(&settings), &topic, &topic, &seen);
+                    longest = longest.max(begun.elapsed());
                     std::thread::sleep(Duration::from_secs(2));
                     listener.close(LIMIT).unwrap();
                 }
+                longest
             })
         })
         .collect();
-    members.into_iter().for_each(|member| member.join().unwrap());
+    let waits = members.into_iter().map(|member| member.join().unwrap());
+    let longest = waits.max().unwrap();
     let took = begun.elapsed();
     let sent = load.stop();
     let last = listen(&transport(settings[0]), &topic, &topic, &seen);
     seen.wait_for(sent.len(), LIMIT);
     last.close(LIMIT).unwrap();
     println!(
-        "{name}: joining and leaving {} times in {:.0} s: {} sent, {} lost, {} twice",
+        "{name}: joining and leaving {} times in {:.0} s, at most {:.1} s until ready: {} sent, \
+         {} lost, {} twice",
         3 * lives,
         took.as_secs_f64(),
+        longest.as_secs_f64(),
         sent.len(),
         seen.lost(&sent),
         seen.twice()
     );
     assert!(sent.len() > 600, "{} sent", sent.len());
+    // A member that left without a word would hold up the others for its session of 15 s.
+    assert!(longest < Duration::from_secs(12), "{longest:?} until ready");
     assert_eq!((seen.lost(&sent), seen.twice()), (0, 0));
 }
 

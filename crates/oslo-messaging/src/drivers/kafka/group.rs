@@ -43,6 +43,9 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// After topics were made: time for all brokers to hear of them before the group is dealt out.
 const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
+/// How long leaving the group waits for a join that is under way.
+const LONGEST_JOIN: Duration = Duration::from_secs(5);
+const CLOSING_PAUSE: Duration = Duration::from_millis(20);
 /// A listener that gets no partitions says so after this time, and then each minute.
 const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
 const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
@@ -630,9 +633,15 @@ impl GroupThread {
     fn leave(self) {
         let Self { replies, consumer, shared, .. } = self;
         consumer.context().begin_closing();
-        // A close alone does not tell the coordinator while a join is under way (seen with librdkafka
-        // 2.12.1): the whole group would then wait for this member until its session ends.
+        // A close does not tell the coordinator while a join is under way (seen with librdkafka
+        // 2.12.1): the whole group would then wait for this member until its session ends. This
+        // does, but only once the join is done.
         consumer.unsubscribe();
+        let until = Instant::now() + LONGEST_JOIN;
+        let is_member = || consumer.subscription().is_ok_and(|topics| topics.count() > 0);
+        while is_member() && Instant::now() < until {
+            consumer.poll(CLOSING_PAUSE);
+        }
         drop(replies);
         drop(consumer);
         shared.ended();
