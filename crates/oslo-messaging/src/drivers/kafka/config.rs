@@ -274,6 +274,13 @@ impl KafkaOptions {
         self.pass_through(config)
     }
 
+    /// Whether a member that stops tells the group at once. A static member keeps its partitions for
+    /// its next start; with KIP-848 a heartbeat says it.
+    pub(super) fn leaves_by_word(&self) -> bool {
+        let o = &self.options;
+        o.str("group_instance_id").is_empty() && o.str("group_protocol") == "classic"
+    }
+
     /// The properties of a consumer that reads without a group: the name is only a form.
     pub(super) fn reader(&self) -> ClientConfig {
         let mut config = self.consumer("oslo-messaging-reader");

@@ -16,7 +16,7 @@ use rdkafka::{
     TopicPartitionList,
     client::ClientContext,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryResult, NoCustomPartitioner, ProducerContext},
     types::RDKafkaRespErr,
@@ -226,8 +226,14 @@ impl ConsumerContext for GroupContext {
         self.served.store(true, Ordering::Relaxed);
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Relaxed) {
-            if let Err(error) = consumer.unassign() {
-                tracing::debug!("unassign while closing: {error}");
+            // A cooperative group takes only differences, until the consumer is being closed.
+            let answered = match (consumer.rebalance_protocol(), assigned) {
+                (RebalanceProtocol::Cooperative, true) => consumer.incremental_assign(list),
+                (RebalanceProtocol::Cooperative, false) => consumer.incremental_unassign(list),
+                _ => consumer.unassign(),
+            };
+            if let Err(error) = answered {
+                tracing::debug!("a rebalance while closing: {error}");
             }
             return;
         }

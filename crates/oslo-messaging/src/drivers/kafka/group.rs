@@ -26,7 +26,7 @@ use super::{
     coverage::{Coverage, Seen, missing},
     error::{broker_error, words},
     ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
-    native::{CommitReply, GroupView, Reply, ReplyQueue},
+    native::{self, CommitReply, GroupView, Reply, ReplyQueue},
     record::incoming,
     slots::Slots,
     start::{Found, Starts, TopicPartition},
@@ -631,19 +631,25 @@ impl GroupThread {
 
     /// Leaves the group: closing a consumer polls until its coordinator has answered.
     fn leave(self) {
+        let leaves_by_word = self.options.leaves_by_word();
         let Self { replies, consumer, shared, .. } = self;
         consumer.context().begin_closing();
-        // A close does not tell the coordinator while a join is under way (seen with librdkafka
-        // 2.12.1): the whole group would then wait for this member until its session ends. This
-        // does, but only once the join is done.
-        consumer.unsubscribe();
-        let until = Instant::now() + LONGEST_JOIN;
-        let is_member = || consumer.subscription().is_ok_and(|topics| topics.count() > 0);
-        while is_member() && Instant::now() < until {
-            consumer.poll(CLOSING_PAUSE);
+        if leaves_by_word {
+            leave_the_group(&consumer);
         }
         drop(replies);
         drop(consumer);
         shared.ended();
+    }
+}
+
+/// Tells the coordinator before the close does, which leaves that out while a join is under way
+/// (librdkafka 2.12.1): the whole group would then wait for this member until its session ends.
+/// Librdkafka puts this off, too, but only until the join is done.
+fn leave_the_group(consumer: &BaseConsumer<GroupContext>) {
+    consumer.unsubscribe();
+    let until = Instant::now() + LONGEST_JOIN;
+    while native::is_member(consumer.client()) && Instant::now() < until {
+        consumer.poll(CLOSING_PAUSE);
     }
 }

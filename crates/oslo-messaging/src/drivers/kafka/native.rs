@@ -2,6 +2,7 @@
 //!
 //! - commits whose results come per partition, and a look at the group's members, both without
 //!   blocking ([`ReplyQueue`]);
+//! - whether a consumer is a member of its group ([`is_member`]);
 //! - whether an unconfirmed record may be on the broker ([`may_be_persisted`]);
 //! - the metadata of committed offsets, which the wrapper reads only when it is UTF-8
 //!   ([`offset_metadata`]);
@@ -366,6 +367,20 @@ pub(super) fn offset_metadata(list: &TopicPartitionList) -> Vec<Vec<u8>> {
                 slice::from_raw_parts(entry.metadata.cast::<u8>(), entry.metadata_size).to_vec()
             })
             .collect()
+    }
+}
+
+/// Whether a consumer has told its group's coordinator of itself and has not left since.
+pub(super) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
+    // SAFETY: the client is alive; the name is a C string or null, and is freed once.
+    unsafe {
+        let name = bindings::rd_kafka_memberid(client.native_ptr());
+        if name.is_null() {
+            return false;
+        }
+        let has_name = *name != 0;
+        bindings::rd_kafka_mem_free(client.native_ptr(), name.cast());
+        has_name
     }
 }
 
