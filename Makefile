@@ -5,6 +5,8 @@
 #   make nightly   what is slow: every feature alone, the vendored build
 #   make bench     this library, raw librdkafka and the Python library side by side (7 minutes)
 #   make bench-short  the same in 2 minutes; fails where a ratio is worse than half its goal
+#   make fuzz      each fuzz target for FUZZ_SECONDS (60) on what reaches new code
+#   make asan      damaged answers again, with AddressSanitizer in the library and in librdkafka
 #   make docs      renews docs/options.md from the table of options
 
 SHELL := bash
@@ -16,7 +18,7 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 # What the library does not turn on by itself.
 features := --features oslo-messaging/conformance,oslo-messaging/log-handler
 
-.PHONY: demo test check nightly docs deps-build deps-test
+.PHONY: demo test check nightly fuzz asan docs deps-build deps-test
 
 demo: deps-build
 	cargo run --quiet --locked -p oslomsg -- demo
@@ -32,6 +34,12 @@ check: deps-build
 
 nightly: deps-test
 	tools/nightly.sh
+
+fuzz: deps-build
+	tools/fuzz.sh $(TARGET)
+
+asan: deps-build
+	tools/asan.sh
 
 docs: deps-build
 	OSLOMSG_RENEW_DOCS=1 cargo test -p oslo-messaging --lib --locked docs

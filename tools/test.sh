@@ -47,9 +47,11 @@ rust_tests doc-examples --workspace --doc
 rust_tests golden --workspace --test golden
 rust_tests test-kit --workspace --test testkit
 rust_tests kafka --workspace --test kafka -- --skip interop::
+rust_tests hostile --workspace --test hostile
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test spool --test real_kafka
+stage fuzz env FUZZ_SECONDS=5 tools/fuzz.sh
 
 printf '\n'
 for i in "${!names[@]}"; do

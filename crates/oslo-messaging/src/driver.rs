@@ -154,7 +154,7 @@ pub struct Capabilities {
     pub exchanges: bool,
 }
 
-#[cfg(any(feature = "fake", feature = "kafka"))]
+#[cfg(any(feature = "fake", feature = "kafka", feature = "fuzzing"))]
 impl Capabilities {
     /// A driver that can do nothing but carry notifications.
     pub(crate) const fn notifications_only(name: &'static str) -> Self {
@@ -315,7 +315,7 @@ pub struct Token {
     pub(crate) offset: i64,
 }
 
-#[cfg(any(feature = "fake", feature = "kafka"))]
+#[cfg(any(feature = "fake", feature = "kafka", feature = "fuzzing"))]
 impl crate::lanes::InLane for Incoming {
     fn lane(&self) -> crate::lanes::LaneId {
         self.token.lane

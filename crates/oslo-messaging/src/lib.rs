@@ -60,6 +60,7 @@
 //! | `fake` (default) | the driver of `fake:`, in memory |
 //! | `log-handler` | `NotificationLayer`: log events of `tracing` become notifications |
 //! | `conformance` | `conformance`: every case that a driver must pass, for its author |
+//! | `fuzzing` | nothing for programs: what this repository's fuzz targets call |
 
 pub mod config;
 #[cfg(feature = "conformance")]
@@ -67,8 +68,11 @@ pub mod conformance;
 pub mod driver;
 mod drivers;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
-#[cfg(any(feature = "fake", feature = "kafka"))]
+#[cfg(any(feature = "fake", feature = "kafka", feature = "fuzzing"))]
 mod lanes;
 mod message;
 mod notify;

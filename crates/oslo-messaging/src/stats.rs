@@ -131,6 +131,10 @@ pub struct Stats {
     pub returned: Counter,
     /// Records that the broker had deleted before the group read them.
     pub deleted_unread: Counter,
+    /// Times that the client library refused a record batch: its checksum is wrong, or it cannot
+    /// be unpacked within bounds. One that is so on the broker is counted again and again, while
+    /// its partition stands still.
+    pub unreadable_batches: Counter,
     /// Times that the group assigned partitions.
     pub rebalances: Counter,
     observer: ObserverSlot,

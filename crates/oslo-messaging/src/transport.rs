@@ -96,6 +96,13 @@ impl Transport {
         self.inner.driver.close(deadline)
     }
 
+    /// A transport over a driver that no URL names.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn over(driver: Box<dyn Driver>, stats: Arc<Stats>) -> Self {
+        let url = TransportUrl::parse("fuzzing://").expect("a scheme is a URL");
+        Self { inner: Arc::new(Inner { driver, url, config: Config::new(), stats }) }
+    }
+
     pub(crate) fn driver(&self) -> &dyn Driver {
         &*self.inner.driver
     }

@@ -12,19 +12,25 @@ use super::{
     opt::{DEFAULT, DefaultValue, Kind, Opt, find},
 };
 
-/// A value that refers to itself, directly or through others.
+/// A value that refers to itself, directly or through others, or to so many that it grows without
+/// end all the same.
 pub(super) struct Endless;
+
+/// Values that are put into one, at the most: each may refer twice to another one.
+const MOST_VALUES: usize = 10_000;
 
 /// The text that a found value stands for, seen from its group.
 pub(super) fn text(config: &Config, opt: &Opt, found: &Found<'_>) -> Result<String, Endless> {
     let mut above = vec![(opt.group.to_owned(), opt.name.to_owned())];
-    Substitution { config, above: &mut above }.text(opt.group, found)
+    Substitution { config, above: &mut above, entered: 0 }.text(opt.group, found)
 }
 
 struct Substitution<'a> {
     config: &'a Config,
     /// The options whose values are being read, the outermost first.
     above: &'a mut Vec<(String, String)>,
+    /// How many were read so far.
+    entered: usize,
 }
 
 impl Substitution<'_> {
@@ -72,7 +78,8 @@ impl Substitution<'_> {
 
     fn enter(&mut self, group: &str, name: &str, found: &Found<'_>) -> Result<String, Endless> {
         let place = (group.to_owned(), name.to_owned());
-        if self.above.contains(&place) {
+        self.entered += 1;
+        if self.above.contains(&place) || self.entered > MOST_VALUES {
             return Err(Endless);
         }
         self.above.push(place);
@@ -168,5 +175,16 @@ mod tests {
         }
         let twice = "[oslo_messaging_kafka]\nclient_id=$a$a\na=1";
         assert_eq!(client_id(twice).as_deref(), Some("11"));
+    }
+
+    #[test]
+    fn a_value_that_grows_with_each_reference_ends() {
+        let doubled = |last: usize| {
+            let line = |n: usize| format!("a{n} = $a{0}$a{0}\n", n + 1);
+            let lines: String = (0..last).map(line).collect();
+            format!("[DEFAULT]\n{lines}a{last} = x\n[{KAFKA}]\nclient_id = $a0\n")
+        };
+        assert_eq!(client_id(&doubled(5)), Some("x".repeat(32)));
+        assert_eq!(client_id(&doubled(60)), None);
     }
 }

@@ -18,7 +18,9 @@ impl<'a> Masked<'a> {
         let mut hidden = authority_secrets(url);
         let from = hidden.last().map_or(0, |span| span.end);
         hidden.extend(query_secrets(url, from));
-        Self { url, hidden }
+        // The last `@` may be one of the query's.
+        hidden.extend(query_secrets(url, 0));
+        Self { url, hidden: apart(hidden) }
     }
 
     /// The text with `***` for each secret.
@@ -54,6 +56,19 @@ impl<'a> Masked<'a> {
         }
         text + &self.url[shown..end.max(shown)]
     }
+}
+
+/// Spans in their order, those that touch each other as one.
+fn apart(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    spans.sort_by_key(|span| span.start);
+    let mut apart: Vec<Range<usize>> = Vec::new();
+    for span in spans {
+        match apart.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => apart.push(span),
+        }
+    }
+    apart
 }
 
 /// Passwords, or whatever might be one, between the scheme and the last `@`.
@@ -128,6 +143,8 @@ mod tests {
             ("kafka://u:p@h1:9,h2:x", "kafka://u:***@h1:9,h2:x"),
             ("kafka://u@REALM:p@ss@h:x", "kafka://u@REALM:***@h:x"),
             ("kafka://u:pa,ss@h", "kafka://u:***@h"),
+            ("kafka://h/?password=p&kafka:q@h/", "kafka://h/?password=***&***"),
+            ("kafka://h/?password=p@q:r@h", "kafka://h/?password=***"),
             ("kafka://u:12,34@h:x", "kafka://u:***@h:x"),
             ("kafka://u:pa/ss@h/v", "kafka://u:***@h/v"),
             ("kafka://u:pa?ss@h/v", "kafka://u:***@h/v"),

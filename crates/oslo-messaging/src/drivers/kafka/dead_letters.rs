@@ -13,7 +13,7 @@ use super::{
     producer::KafkaProducer,
 };
 use crate::{
-    Error,
+    Cause, Error,
     driver::{DeadLetter, Outgoing, Retry, Token},
     message::Priority,
     receipt::{Receipt, Subject},
@@ -31,6 +31,10 @@ const PARTITION: &str = "dead_letter.partition";
 const OFFSET: &str = "dead_letter.offset";
 const ERROR: &str = "dead_letter.error";
 const ATTEMPTS: &str = "dead_letter.attempts";
+/// Only where the record itself is not in the letter: the size of its value.
+const OMITTED: &str = "dead_letter.omitted_bytes";
+/// Characters; an endpoint's error may have any length.
+const LONGEST_REASON: usize = 4_000;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -69,27 +73,54 @@ impl DeadLetters {
     }
 
     /// Stores a dead letter; returns when the broker has it.
+    ///
+    /// The topic may not take what another one took: its headers come on top, and its limits are
+    /// its own. Such a record would come again for ever, so that only where it is is stored.
     pub(super) fn keep(&self, letter: DeadLetter<'_>) -> Result<(), Error> {
-        let DeadLetter { record, reason, attempts } = letter;
+        let record = letter.record;
         let origin = &record.origin;
         let mut headers = record.headers.clone();
         headers.retain(|(name, _)| !name.starts_with("dead_letter."));
+        let body = record.body.clone().unwrap_or_default();
+        match self.store(&letter, record.key.clone(), headers, body) {
+            Err(error) if is_too_large(&error) => {
+                tracing::warn!(record = %origin, "a dead letter without the record: {error}");
+                let size = record.body.as_ref().map_or(0, Bytes::len).to_string();
+                let headers = vec![(OMITTED.to_owned(), Bytes::from(size))];
+                self.store(&letter, None, headers, Bytes::new())
+            }
+            result => result,
+        }
+    }
+
+    fn store(
+        &self,
+        letter: &DeadLetter<'_>,
+        key: Option<Bytes>,
+        mut headers: Vec<(String, Bytes)>,
+        body: Bytes,
+    ) -> Result<(), Error> {
+        let origin = &letter.record.origin;
+        let reason = match letter.reason.char_indices().nth(LONGEST_REASON) {
+            Some((end, _)) => &letter.reason[..end],
+            None => letter.reason,
+        };
         headers.extend(
             [
                 (TOPIC, origin.topic.to_string()),
                 (PARTITION, origin.partition.to_string()),
                 (OFFSET, origin.offset.to_string()),
                 (ERROR, reason.to_owned()),
-                (ATTEMPTS, attempts.to_string()),
+                (ATTEMPTS, letter.attempts.to_string()),
             ]
             .map(|(name, value)| (name.to_owned(), Bytes::from(value))),
         );
         let outgoing = Outgoing {
             target: Arc::clone(&self.target),
             priority: Priority::Info,
-            key: record.key.clone(),
+            key,
             headers,
-            body: record.body.clone().unwrap_or_default(),
+            body,
             retry: Retry::UntilTimeout,
         };
         let subject = Subject {
@@ -117,6 +148,10 @@ impl DeadLetters {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         tallies.retain(|(_, period), _| current(*period));
     }
+}
+
+fn is_too_large(error: &Error) -> bool {
+    matches!(error, Error::Undelivered(all) if all.iter().any(|one| one.cause == Cause::TooLarge))
 }
 
 /// What became of one partition's records.

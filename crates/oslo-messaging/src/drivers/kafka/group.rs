@@ -323,6 +323,15 @@ impl GroupThread {
             RDKafkaErrorCode::TopicAuthorizationFailed => {
                 format!("{}: the user may not read the topic (ACL operation Read)", words(code))
             }
+            RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::BadCompression => {
+                self.shared.stats.unreadable_batches.add(1);
+                format!(
+                    "{}: the batch is read again. If it is damaged on the broker, or unpacks to more \
+                     than receive.message.max.bytes, its partition stands still until the group's \
+                     offset there is moved past it",
+                    words(code)
+                )
+            }
             code => words(code),
         };
         // What `context.error` has said in librdkafka's words just before is not said twice.

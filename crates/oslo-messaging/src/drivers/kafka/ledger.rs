@@ -672,3 +672,16 @@ fn find<'a, R>(
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "fuzzing"))]
+mod world;
+
+/// Runs the ledger through a history of events, as its tests do.
+///
+/// # Errors
+///
+/// What was wrong.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz(after_dispatch: bool, events: &[(u8, u8)]) -> Result<(), String> {
+    let mode = if after_dispatch { Mode::AfterDispatch } else { world::BEFORE };
+    world::history(mode, world::Mutant::None, events)
+}

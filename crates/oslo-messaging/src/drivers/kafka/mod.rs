@@ -48,7 +48,11 @@ mod zstd;
 use std::{sync::Arc, time::Duration};
 
 pub use broker::EmbeddedBroker;
+#[cfg(feature = "fuzzing")]
+pub use ledger::fuzz as fuzz_ledger;
 pub use reader::{Read, ReadFrom, Reader, Record};
+#[cfg(feature = "fuzzing")]
+pub use topics::fuzz_name as fuzz_topic_name;
 
 use crate::{
     Error,

@@ -39,6 +39,16 @@ pub(super) fn name(
     }
 }
 
+/// The name, for a fuzz target.
+///
+/// # Errors
+///
+/// As [`name`].
+#[cfg(feature = "fuzzing")]
+pub fn fuzz_name(topic: &str, priority: Priority, host: Option<&str>) -> Result<String, Error> {
+    name(&Target::new(topic), priority, host)
+}
+
 /// Why Kafka would refuse a topic's name.
 pub(super) fn check(topic: &str) -> Result<(), String> {
     if let Some(bad) =
