@@ -5,6 +5,7 @@
 #   make nightly   what is slow: every feature alone, the vendored build
 #   make bench     this library, raw librdkafka and the Python library side by side (7 minutes)
 #   make bench-short  the same in 2 minutes; fails where a ratio is worse than half its goal
+#   make faults    real brokers, members and sends killed, frozen and cut off (45 minutes)
 #   make docs      renews docs/options.md from the table of options
 
 SHELL := bash
@@ -49,3 +50,9 @@ deps-test:
 bench bench-short: deps-test
 	cargo build --quiet --locked --release -p bench
 	BENCH_JSON=$(cache)/$@.json $(CARGO_TARGET_DIR)/release/bench $(if $(findstring short,$@),short,full)
+
+# FAULTS="2 10" runs only these; the counters go to FAULTS_JSON.
+.PHONY: faults
+faults: deps-test
+	cargo build --quiet --locked --workspace $(features) --bin faults
+	FAULTS_JSON=$(cache)/faults.json $(CARGO_TARGET_DIR)/debug/faults full $(FAULTS)
