@@ -479,6 +479,11 @@ impl GroupThread {
     }
 
     fn assign(&self, list: &TopicPartitionList) {
+        // librdkafka's pause outlives the assignment in which it was made. Nothing is fetched yet:
+        // to resume what is not paused changes nothing here.
+        if let Err(error) = self.consumer.resume(list) {
+            tracing::error!(group = %self.group, "resume: {error}");
+        }
         let assigned = match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(list),
             _ => self.consumer.assign(list),
