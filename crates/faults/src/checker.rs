@@ -29,9 +29,10 @@ pub(crate) struct Logged {
 }
 
 /// When a group commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) enum Mode {
     /// Before the dispatch: at most once.
+    #[default]
     Amo,
     /// After it: at least once.
     Alo,
@@ -148,12 +149,6 @@ pub(crate) fn check_group(mode: Mode, members: &[Vec<MemberLine>], log: &[Logged
     };
     counts.lost_disp = log.iter().filter(|record| !came(record)).count() as u64;
     counts
-}
-
-impl Default for Mode {
-    fn default() -> Self {
-        Self::Amo
-    }
 }
 
 /// One process of a group, as far as its lines were read.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::catch_unwind,
     thread,
     time::{Duration, Instant},
 };
@@ -25,6 +26,13 @@ const ANSWER: Duration = Duration::from_secs(60);
 const ONE_TRY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// A loaded machine may be too slow for the elections of three nodes that come up at once.
+const STARTS: u32 = 3;
+
+fn start_kafka() -> Kafka {
+    Kafka::with(Layout::Cluster, &["broker.session.timeout.ms=9000"])
+}
+
 pub(crate) struct Cluster {
     kafka: Kafka,
     down: BTreeSet<u32>,
@@ -36,7 +44,9 @@ impl Cluster {
     /// Three nodes, replication factor 3, two in-sync replicas at least, Kafka's own time until a
     /// node counts as dead.
     pub(crate) fn start() -> Self {
-        let kafka = Kafka::with(Layout::Cluster, &["broker.session.timeout.ms=9000"]);
+        let kafka = (1..=STARTS)
+            .find_map(|_| catch_unwind(start_kafka).ok())
+            .unwrap_or_else(|| panic!("the cluster did not come up in {STARTS} tries"));
         let client = consumer(&kafka, "faults-ground-truth");
         Self { kafka, down: BTreeSet::new(), frozen: BTreeSet::new(), client }
     }
@@ -248,7 +258,9 @@ impl GroupView {
     /// By partition; the group has no offset where one is missing. `None`: nobody answers.
     pub(crate) fn committed(&self, topic: &str, partitions: &[i32]) -> Option<BTreeMap<i32, i64>> {
         let mut list = TopicPartitionList::new();
-        partitions.iter().for_each(|partition| drop(list.add_partition(topic, *partition)));
+        for partition in partitions {
+            list.add_partition(topic, *partition);
+        }
         let offsets = self.0.committed_offsets(list, ONE_TRY).ok()?;
         let known = offsets.elements().into_iter().filter_map(|entry| match entry.offset() {
             Offset::Offset(offset) => Some((entry.partition(), offset)),

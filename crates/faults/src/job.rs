@@ -38,6 +38,8 @@ pub(crate) struct Publishing {
     /// 0 is until it is told to stop.
     pub(crate) count: u64,
     pub(crate) close_seconds: u64,
+    /// Each waits for its report before the next one is sent.
+    pub(crate) one_by_one: bool,
     pub(crate) bug: bool,
 }
 

@@ -224,10 +224,6 @@ impl Tail {
         Self { path, read: 0, rest: String::new() }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The lines that came since the last call.
     pub(crate) fn lines(&mut self) -> Vec<String> {
         let Ok(mut file) = File::open(&self.path) else { return Vec::new() };

@@ -7,6 +7,7 @@ use rdkafka::{
     Message,
     config::ClientConfig,
     consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode,
 };
 
 use crate::{
@@ -22,7 +23,8 @@ pub(crate) fn run(job: &Listening, told: &Told) -> ExitCode {
         .set("bootstrap.servers", hosts)
         .set("group.id", &job.group)
         .set("auto.offset.reset", "latest")
-        .set("session.timeout.ms", "15000")
+        .set("session.timeout.ms", "6000")
+        .set("max.poll.interval.ms", if job.work_micros > 0 { "10000" } else { "300000" })
         .set("topic.metadata.refresh.interval.ms", "30000")
         .create()
         .expect("the properties are right");
@@ -36,7 +38,16 @@ pub(crate) fn run(job: &Listening, told: &Told) -> ExitCode {
             let event = Event::Assigned { partition: 0, period: 1, start: -1 };
             journal.line(format_args!("{event}"));
         }
-        let Some(Ok(message)) = message else { continue };
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded) {
+                    journal.line(format_args!("{}", Event::Lost { partition: 0 }));
+                }
+                continue;
+            }
+            None => continue,
+        };
         let (partition, offset, period) = (message.partition(), message.offset(), 1);
         journal.line(format_args!("{}", Event::Begun { partition, offset, period }));
         thread::sleep(Duration::from_micros(job.work_micros));

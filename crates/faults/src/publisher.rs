@@ -71,7 +71,11 @@ pub(crate) fn run(job: &Publishing, told: &Told) -> ExitCode {
         let mut notification =
             Notification::new(key(id), "faults.tick", Priority::Info, payload, Context::empty());
         notification.message_id = format!("{id}-{seq}");
-        drop(notifier.send(&notification));
+        let receipt = notifier.send(&notification);
+        if job.one_by_one {
+            // What it says is journaled by the observer.
+            let _ = receipt.wait(Duration::MAX);
+        }
     };
     let begun = Instant::now();
     let mut seq = 0;

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     env,
     fs::File,
-    path::{Path, PathBuf},
+    path::Path,
     process::{self, Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -57,10 +57,6 @@ impl Role {
             sends: 0,
             ended: None,
         }
-    }
-
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.tail.path().to_owned()
     }
 
     /// Reads on in its journal.

@@ -27,11 +27,16 @@ pub(crate) const HANG: Duration = Duration::from_secs(60);
 /// Longest wait for an orderly end beyond what the role itself gives up after.
 const END: Duration = Duration::from_secs(30);
 
+/// Where groups start, unless a test says otherwise.
+const RESET: &str = "auto_offset_reset=earliest";
+
 pub(crate) struct Scene<'c> {
     pub(crate) cluster: &'c mut Cluster,
     /// Without the priority.
     base: String,
-    partitions: i32,
+    pub(crate) partitions: i32,
+    /// What the members that start from now on give their orderly end.
+    pub(crate) close_seconds: u64,
     folder: PathBuf,
     pub(crate) publishers: Vec<Role>,
     control_publishers: Vec<u32>,
@@ -49,11 +54,18 @@ pub(crate) struct Pace {
     pub(crate) per_second: u32,
     pub(crate) count: u64,
     pub(crate) close_seconds: u64,
+    /// Each waits for its report before the next one is sent.
+    pub(crate) one_by_one: bool,
 }
 
 impl Pace {
     pub(crate) const fn per_second(per_second: u32) -> Self {
-        Self { per_second, count: 0, close_seconds: 180 }
+        Self { per_second, count: 0, close_seconds: 180, one_by_one: false }
+    }
+
+    /// As fast as confirmations allow.
+    pub(crate) const fn count(count: u64) -> Self {
+        Self { count, ..Self::per_second(0) }
     }
 }
 
@@ -65,7 +77,6 @@ pub(crate) struct Group {
     journals: Vec<PathBuf>,
     query: String,
     work_micros: u64,
-    close_seconds: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +84,8 @@ pub(crate) enum Kind {
     Judged(Mode),
     /// Of this library with seeded bugs.
     Seeded,
-    /// Of this library as it is, but with a setting that must lose: it is judged by its test.
-    Known(Mode),
+    /// Of this library, judged by its test: a setting of its own, or one that must lose.
+    Known(&'static str, Mode),
     /// Of librdkafka alone.
     Naive,
 }
@@ -82,7 +93,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn mode(self) -> Mode {
         match self {
-            Self::Judged(mode) | Self::Known(mode) => mode,
+            Self::Judged(mode) | Self::Known(_, mode) => mode,
             Self::Seeded | Self::Naive => Mode::Amo,
         }
     }
@@ -111,6 +122,7 @@ impl<'c> Scene<'c> {
             cluster,
             base,
             partitions,
+            close_seconds: 60,
             folder,
             publishers: Vec::new(),
             control_publishers: Vec::new(),
@@ -145,7 +157,14 @@ impl<'c> Scene<'c> {
     }
 
     /// Starts publishers whose keys are spread over the partitions.
-    pub(crate) fn publish(&mut self, count: usize, query: &str, pace: &Pace, bug: bool) {
+    pub(crate) fn publish(
+        &mut self,
+        count: usize,
+        query: &str,
+        pace: &Pace,
+        bug: bool,
+    ) -> Vec<u32> {
+        let mut ids = Vec::new();
         for n in 0..count {
             let wanted = u32::try_from(n as i32 % self.partitions).unwrap_or(0);
             let partitions = self.partitions.unsigned_abs();
@@ -163,23 +182,25 @@ impl<'c> Scene<'c> {
                 per_second: pace.per_second,
                 count: pace.count,
                 close_seconds: pace.close_seconds,
+                one_by_one: pace.one_by_one,
                 bug,
             });
             self.publishers.push(Role::start(&job, &journal));
             self.publisher_journals.push(journal);
+            ids.push(id);
             if bug {
                 self.control_publishers.push(id);
             }
         }
+        ids
     }
 
     /// Adds a group and starts its members.
     pub(crate) fn group(&mut self, kind: Kind, query: &str, work_micros: u64, members: usize) {
         let name = unique("group");
         let journals = Vec::new();
-        let (query, close_seconds) = (query.to_owned(), 60);
-        let group =
-            Group { name, kind, members: Vec::new(), journals, query, work_micros, close_seconds };
+        let query = query.to_owned();
+        let group = Group { name, kind, members: Vec::new(), journals, query, work_micros };
         self.groups.push(group);
         (0..members).for_each(|_| self.join(self.groups.len() - 1, ""));
     }
@@ -192,8 +213,8 @@ impl<'c> Scene<'c> {
             Mode::Amo => "before_dispatch",
             Mode::Alo => "after_dispatch",
         };
-        let url =
-            self.url(&format!("auto_offset_reset=earliest&commit={commit}&{}&{query}", of.query));
+        let reset = if of.query.contains("auto_offset_reset") { "" } else { RESET };
+        let url = self.url(&format!("{reset}&commit={commit}&{}&{query}", of.query));
         let of = &mut self.groups[group];
         let journal = folder.join(format!("group-{group}-member-{}", of.journals.len()));
         let job = Listening {
@@ -202,7 +223,7 @@ impl<'c> Scene<'c> {
             group: of.name.clone(),
             journal: journal.clone(),
             work_micros: of.work_micros,
-            close_seconds: of.close_seconds,
+            close_seconds: self.close_seconds,
             bug: of.kind == Kind::Seeded,
         };
         let job = if of.kind == Kind::Naive { Job::Naive(job) } else { Job::Listener(job) };
@@ -292,7 +313,7 @@ impl<'c> Scene<'c> {
         let members = || self.groups.iter().flat_map(|group| &group.members);
         members().for_each(Role::tell_to_stop);
         for group in &mut self.groups {
-            let limit = Duration::from_secs(group.close_seconds) + END;
+            let limit = Duration::from_secs(self.close_seconds) + END;
             for member in &mut group.members {
                 if !member.end(limit) {
                     eprintln!("{:?}: a member did not end", group.kind);

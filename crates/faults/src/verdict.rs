@@ -62,7 +62,7 @@ impl Verdict {
                     self.judge_group(*mode, counts, bounds);
                     format!("{mode:?}").to_uppercase()
                 }
-                Kind::Known(_) => "control: window 500".to_owned(),
+                Kind::Known(name, _) => (*name).to_owned(),
                 Kind::Naive => "control: bare".to_owned(),
                 Kind::Seeded => {
                     self.judge_seeded_group(counts);
