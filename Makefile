@@ -7,6 +7,7 @@
 #   make bench-short  the same in 2 minutes; fails where a ratio is worse than half its goal
 #   make fuzz      each fuzz target for FUZZ_SECONDS (60) on what reaches new code
 #   make asan      damaged answers again, with AddressSanitizer in the library and in librdkafka
+#   make faults    real brokers, members and sends killed, frozen and cut off (45 minutes)
 #   make docs      renews docs/options.md from the table of options
 
 SHELL := bash
@@ -57,3 +58,9 @@ deps-test:
 bench bench-short: deps-test
 	cargo build --quiet --locked --release -p bench
 	BENCH_JSON=$(cache)/$@.json $(CARGO_TARGET_DIR)/release/bench $(if $(findstring short,$@),short,full)
+
+# FAULTS="2 10" runs only these; the counters go to FAULTS_JSON.
+.PHONY: faults
+faults: deps-test
+	cargo build --quiet --locked --workspace $(features) --bin faults
+	FAULTS_JSON=$(cache)/faults.json $(CARGO_TARGET_DIR)/debug/faults full $(FAULTS)

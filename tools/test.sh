@@ -16,7 +16,8 @@ stage() {
   printf '\n=== %s: %s\n' "$name" "$*"
   "$@" 2>&1 | tee "$log"
   status=${PIPESTATUS[0]}
-  read -r p f s < <(awk '/^test result:/ { gsub(/[;.]/, ""); p += $4; f += $6; s += $8 } END { print p+0, f+0, s+0 }' "$log")
+  read -r p f s < <(awk '/^test result:/ { gsub(/[;.]/, ""); p += $4; f += $6; s += $8 }
+    /^[0-9]+ passed, [0-9]+ failed$/ { p += $1; f += $3 } END { print p+0, f+0, s+0 }' "$log")
   if ((p + f + s == 0)); then
     if ((status == 0)); then p=1; else f=1; fi
   elif ((status != 0 && f == 0)); then
@@ -52,6 +53,7 @@ rust_tests conformance --workspace --test conformance -- --nocapture --test-thre
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test spool --test real_kafka
 stage fuzz env FUZZ_SECONDS=5 tools/fuzz.sh
+stage faults cargo run --locked --quiet --workspace "${features[@]}" --bin faults -- short
 
 printf '\n'
 for i in "${!names[@]}"; do

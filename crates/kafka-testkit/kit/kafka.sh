@@ -8,7 +8,7 @@
 # K=V are more broker properties, e.g. broker.session.timeout.ms=9000; @DIR@ in them is the data folder.
 # `run` writes lines to standard output: "ready bootstrap=HOST:PORT[,...] ... dir=DIR" once clients can connect
 # ("fetching VERSION" before it when the jars are missing), or "error WHY" and the end. It then takes lines
-#   stop N | kill N | start N | pause N | resume N        N: 1, and in a cluster 1 to 3
+#   stop N | kill N | start N | pause N | resume N | start all        N: 1, and in a cluster 1 to 3
 # and answers each with one line, "ok ..." or "error WHY". A node keeps its ports and data when it comes back.
 #
 # Environment: OSLOMSG_CACHE (default the user's cache folder, oslo-messaging-rs), OSLOMSG_KAFKA_VERSION (4.x, 3.x
@@ -270,6 +270,10 @@ await_pause() { # node: SIGSTOP takes effect some time after kill returned
 
 obey() { # command, node
   local n=$2
+  if [[ "$1 $n" = "start all" ]]; then
+    start_all
+    return
+  fi
   [[ $n =~ ^[1-9]$ && $n -le ${#nodes[@]} ]] || { why="no node '$n': nodes are ${nodes[*]}"; return 1; }
   case $1 in
     start)
@@ -293,6 +297,15 @@ obey() { # command, node
     resume) kill -CONT "${pid[n]}" ;;
   esac || { why=${why:-node $n does not end}; return 1; }
   echo "ok $1 $n"
+}
+
+# All that are down, at once: a node alone finds no quorum and does not come up.
+start_all() {
+  local n down=()
+  for n in "${nodes[@]}"; do alive "$n" || down+=("$n"); done
+  for n in "${down[@]}"; do launch "$n"; done
+  for n in "${down[@]}"; do await_start "$n" || return 1; done
+  echo "ok start all pids=$(IFS=,; echo "${pid[*]}")"
 }
 
 wipe() {

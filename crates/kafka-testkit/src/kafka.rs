@@ -158,6 +158,14 @@ impl Kafka {
         self.running().pids[node as usize - 1] = pid;
     }
 
+    /// Starts every node that is down, at once; returns when all take part. The way back when most
+    /// are down: one alone finds no quorum.
+    pub fn start_all(&self) {
+        let mut running = self.running();
+        let answer = running.guardian.ask("start all");
+        running.pids = field(&answer, "pids").unwrap_or_default().split(',').map(number).collect();
+    }
+
     /// Freezes a node (SIGSTOP); returns when it is frozen. Its connections stay open, and it accepts none.
     pub fn pause(&self, node: u32) {
         self.ask("pause", node);

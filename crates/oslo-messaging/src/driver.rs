@@ -306,6 +306,10 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Target of the trace events that follow each record through ownership, commit and dispatch; their
+/// fields are in `docs/delivery.md`.
+pub(crate) const RECORDS: &str = "oslo_messaging::records";
+
 /// Names one handed-out record to its subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {

@@ -11,7 +11,9 @@ use std::{
 
 use crate::{
     Error,
-    driver::{DeadLetter, Incoming, Redelivery, Settled, Subscription, Token, Want},
+    driver::{
+        DeadLetter, Incoming, Origin, RECORDS, Redelivery, Settled, Subscription, Token, Want,
+    },
     message::Notification,
     notify::dispatcher::{Dispatcher, Round},
     stats::Stats,
@@ -161,6 +163,7 @@ impl Workers {
                 }
             }
         }
+        of.iter().for_each(|record| trace_dispatch(record));
         if let Err(reason) = self.dispatcher.offer(&notifications, Round::Only) {
             for record in of {
                 self.keep(record, &reason, 1);
@@ -192,6 +195,7 @@ impl Workers {
         let mut attempts = 0;
         while !open.is_empty() {
             let round = if attempts == 0 { Round::First } else { Round::Again };
+            open.iter().for_each(|index| trace_dispatch(&records[*index]));
             let Err(reason) = self.dispatcher.offer(&notifications, round) else { break };
             attempts += 1;
             if attempts > redelivery.max {
@@ -288,4 +292,11 @@ impl Workers {
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// On the thread that calls the endpoints next.
+fn trace_dispatch(record: &Incoming) {
+    let Origin { topic, partition, offset, .. } = &record.origin;
+    let period = record.token.period;
+    tracing::trace!(target: RECORDS, %topic, partition, offset, period, "dispatched");
 }

@@ -1,14 +1,16 @@
 //! What a group loses and repeats when its members come and go: nothing.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, RwLock},
     time::{Duration, Instant},
 };
 
 use kafka_testkit::Kafka;
-use oslo_messaging::{Context, Payload, Priority, Transport};
+use oslo_messaging::{
+    Context, Endpoint, EndpointError, Listener, Notification, Payload, Priority, Target, Transport,
+};
 
-use crate::support::{LIMIT, Load, Seen, listen, notifier, topic, transport};
+use crate::support::{Counter, LIMIT, Load, Seen, listen, notifier, topic, transport};
 
 #[test]
 fn a_listener_stopped_and_started_five_times_under_load_loses_and_repeats_nothing() {
@@ -35,6 +37,53 @@ fn a_listener_stopped_and_started_five_times_under_load_loses_and_repeats_nothin
     );
     assert!(sent.len() > 1_000);
     assert_eq!((seen.lost(&sent), seen.twice()), (0, 0));
+}
+
+/// Counts, but not before the gate opens.
+struct Gated(Arc<Seen>, Arc<RwLock<()>>);
+
+impl Endpoint for Gated {
+    fn priorities(&self) -> &[Priority] {
+        &Priority::ALL
+    }
+
+    fn handle(&self, notification: &Notification) -> Result<(), EndpointError> {
+        drop(self.1.read().unwrap());
+        Counter(Arc::clone(&self.0)).handle(notification)
+    }
+}
+
+#[test]
+fn a_partition_that_was_paused_and_left_is_read_when_it_comes_back() {
+    let (topic, seen, gate) = (topic(), Seen::new(), Arc::new(RwLock::new(())));
+    let query = "?auto_offset_reset=earliest&max_poll_records=4&revoke_drain_timeout=0.2";
+    let (sending, listening) = (transport(""), transport(query));
+    let sender = notifier(&sending, &topic);
+    let send = |count: usize| -> Vec<String> {
+        let payload = || Payload::from(serde_json::json!({}));
+        let all = (0..count).map(|_| sender.info(&Context::empty(), "a.b", payload()));
+        let receipts: Vec<_> = all.collect();
+        receipts.iter().for_each(|receipt| receipt.wait(LIMIT).unwrap());
+        receipts.iter().map(|receipt| receipt.message_id().to_owned()).collect()
+    };
+    let mut sent = send(40);
+    let closed = gate.write().unwrap();
+    let first = Listener::builder(&listening)
+        .target(Target::new(&topic))
+        .pool(&topic)
+        .endpoint(Gated(Arc::clone(&seen), Arc::clone(&gate)))
+        .start()
+        .unwrap();
+    first.ready(LIMIT).unwrap();
+    // It is full at once and pauses everything a second later.
+    std::thread::sleep(Duration::from_secs(3));
+    // Another member takes a part of the partitions, and gives it back.
+    listen(&transport(query), &topic, &topic, &seen).close(LIMIT).unwrap();
+    drop(closed);
+    sent.extend(send(40));
+    seen.wait_for(sent.len(), LIMIT);
+    assert_eq!((seen.lost(&sent), seen.twice()), (0, 0));
+    first.close(LIMIT).unwrap();
 }
 
 /// Three members of these settings come and go under load, each so many times, and live for two

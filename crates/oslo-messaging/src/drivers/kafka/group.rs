@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     Error,
-    driver::{Incoming, Token},
+    driver::{Incoming, RECORDS, Token},
 };
 
 /// Longest sleep: what librdkafka tells without waking anybody is seen this late at most.
@@ -227,12 +227,17 @@ impl GroupThread {
     fn take_commit_reply(&mut self, now: Instant, CommitReply { id, partitions }: CommitReply) {
         for reply in partitions {
             let slot = self.slots.number(&reply.topic, reply.partition);
+            let (topic, partition) = (&reply.topic, reply.partition);
             let result = match reply.result {
                 Ok(()) => {
+                    tracing::trace!(target: RECORDS, commit = id, %topic, partition, "committed");
                     self.shared.stats.commits.add(1);
                     Ok(())
                 }
                 Err(code) => {
+                    tracing::trace!(
+                        target: RECORDS, commit = id, %topic, partition, %code, "not committed"
+                    );
                     self.shared.stats.commit_failures.add(1);
                     Err(self.commit_failure(code, &reply.topic, reply.partition))
                 }
@@ -272,6 +277,7 @@ impl GroupThread {
                     let record = incoming(&message, Arc::clone(self.slots.name(slot).0));
                     drop(message);
                     self.shared.stats.received.add(1);
+                    self.trace("received", slot, offset);
                     let expected = self.expected.insert(slot, offset + 1);
                     if let Some(expected) = expected.filter(|expected| *expected < offset) {
                         self.look_at_gap(slot, expected, offset);
@@ -359,12 +365,14 @@ impl GroupThread {
                     tracing::info!(group = %self.group, ?partitions, "partitions revoked");
                     self.coverage.left();
                     let slots = self.forget(&partitions);
+                    slots.iter().for_each(|slot| self.trace("revoked", *slot, -1));
                     self.ledger.handle(now, Input::Revoked { slots });
                 }
                 GroupEvent::Lost(partitions) => {
                     tracing::warn!(group = %self.group, ?partitions, "partitions lost");
                     self.coverage.left();
                     let slots = self.forget(&partitions);
+                    slots.iter().for_each(|slot| self.trace("lost", *slot, -1));
                     self.ledger.handle(now, Input::Lost { slots: slots.clone() });
                     self.unassign(&slots);
                 }
@@ -467,6 +475,7 @@ impl GroupThread {
         for ((topic, partition), start) in starts {
             let slot = self.slots.number(&topic, partition);
             self.ledger.handle(now, Input::Assigned { slot, pin: start.pin });
+            self.trace("assigned", slot, start.offset.to_raw().unwrap_or(-1));
             match start.offset {
                 Offset::Offset(offset) => self.expected.insert(slot, offset),
                 _ => self.expected.remove(&slot),
@@ -479,6 +488,11 @@ impl GroupThread {
     }
 
     fn assign(&self, list: &TopicPartitionList) {
+        // librdkafka's pause outlives the assignment in which it was made. Nothing is fetched yet:
+        // to resume what is not paused changes nothing here.
+        if let Err(error) = self.consumer.resume(list) {
+            tracing::error!(group = %self.group, "resume: {error}");
+        }
         let assigned = match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(list),
             _ => self.consumer.assign(list),
@@ -546,7 +560,10 @@ impl GroupThread {
                         "records may be lost: their commit was never answered"
                     );
                 }
-                Output::Release { slots } => self.unassign(&slots),
+                Output::Release { slots } => {
+                    slots.iter().for_each(|slot| self.trace("released", *slot, -1));
+                    self.unassign(&slots);
+                }
                 Output::Quiet => quiet = true,
             }
         }
@@ -558,6 +575,12 @@ impl GroupThread {
 
     fn commit(&mut self, now: Instant, id: CommitId, offsets: &[(Slot, i64)]) {
         let list = self.list(offsets.iter().map(|(slot, offset)| (*slot, Some(*offset))));
+        for (slot, offset) in offsets {
+            let ((topic, partition), period) = (self.slots.name(*slot), self.ledger.period(*slot));
+            tracing::trace!(
+                target: RECORDS, commit = id, %topic, partition, offset, period, "commit"
+            );
+        }
         if let Err(code) = self.replies.commit(self.consumer.client(), &list, id) {
             tracing::error!(group = %self.group, "commit: {code}");
             for (slot, _) in offsets {
@@ -631,6 +654,14 @@ impl GroupThread {
                 group = %self.group, topics = ?self.topics,
                 "the listener still has no partitions: {cause}"
             );
+        }
+    }
+
+    /// Tells whoever follows the records; nobody else pays for it.
+    fn trace(&self, what: &str, slot: Slot, offset: i64) {
+        if tracing::enabled!(target: RECORDS, tracing::Level::TRACE) {
+            let ((topic, partition), period) = (self.slots.name(slot), self.ledger.period(slot));
+            tracing::trace!(target: RECORDS, %topic, partition, offset, period, "{what}");
         }
     }
 

@@ -296,6 +296,11 @@ impl<R> Ledger<R> {
         self.partitions.values().filter(|p| !p.leaving && !p.stopped).map(|p| p.period)
     }
 
+    /// The ownership period of a slot, until it is released or lost.
+    pub(super) fn period(&self, slot: Slot) -> Option<Period> {
+        self.partitions.get(&slot).map(|p| p.period)
+    }
+
     /// Slots that this member owns and may still take records of.
     pub(super) fn owned(&self) -> impl Iterator<Item = Slot> {
         self.partitions.iter().filter(|(_, p)| !p.leaving).map(|(slot, _)| *slot)
