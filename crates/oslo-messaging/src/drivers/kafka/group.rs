@@ -27,7 +27,7 @@ use super::{
     error::{broker_error, words},
     ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
     native::{CommitReply, GroupView, Reply, ReplyQueue},
-    record::incoming,
+    record::{Bodies, incoming},
     slots::Slots,
     start::{Found, Starts, TopicPartition},
 };
@@ -57,6 +57,7 @@ pub(super) struct GroupThread {
     shared: Arc<Shared>,
     ledger: Ledger<Incoming>,
     slots: Slots,
+    bodies: Bodies,
     starts: Starts,
     /// Assigned partitions whose starts are not known yet.
     unresolved: Vec<TopicPartition>,
@@ -96,6 +97,7 @@ impl GroupThread {
             shared: Arc::clone(shared),
             ledger: Ledger::new(limits),
             slots: Slots::default(),
+            bodies: Bodies::default(),
             starts: Starts::default(),
             unresolved: Vec::new(),
             expected: HashMap::new(),
@@ -266,7 +268,8 @@ impl GroupThread {
                 Some(Ok(message)) => {
                     let slot = self.slots.number(message.topic(), message.partition());
                     let offset = message.offset();
-                    let record = incoming(&message, Arc::clone(self.slots.name(slot).0));
+                    let topic = Arc::clone(self.slots.name(slot).0);
+                    let record = incoming(&message, topic, |body| self.bodies.copy(body));
                     drop(message);
                     self.shared.stats.received.add(1);
                     let expected = self.expected.insert(slot, offset + 1);
