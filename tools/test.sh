@@ -50,6 +50,9 @@ rust_tests kafka --workspace --test kafka -- --skip interop::
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test spool --test real_kafka
+# Fails where a count grew by more than 5 %, or a ratio is worse than half its goal.
+stage counts tools/bench.sh counts crates/bench/counts.txt
+stage bench tools/bench.sh short
 
 printf '\n'
 for i in "${!names[@]}"; do
