@@ -4,10 +4,11 @@
 #   make check     the development loop: format, lints, docs, unit tests
 #   make nightly   what is slow: every feature alone, the vendored build
 #   make bench     this library, raw librdkafka and the Python library side by side (7 minutes)
-#   make bench-short  the same in 2 minutes; fails where a ratio is worse than half its goal
+#   make bench-short  the same in 90 seconds; fails where a ratio is worse than half its goal
 #   make fuzz      each fuzz target for FUZZ_SECONDS (60) on what reaches new code
 #   make asan      damaged answers again, with AddressSanitizer in the library and in librdkafka
 #   make faults    real brokers, members and sends killed, frozen and cut off (45 minutes)
+#   make counts    instructions for each notification, beside those that are kept; make counts-renew
 #   make docs      renews docs/options.md from the table of options
 
 SHELL := bash
@@ -54,10 +55,12 @@ deps-test:
 	@tools/own-target.sh
 
 # Beside raw librdkafka and the Python library on the same broker; the figures go to BENCH_JSON.
-.PHONY: bench bench-short
+.PHONY: bench bench-short counts counts-renew
 bench bench-short: deps-test
-	cargo build --quiet --locked --release -p bench
-	BENCH_JSON=$(cache)/$@.json $(CARGO_TARGET_DIR)/release/bench $(if $(findstring short,$@),short,full)
+	tools/bench.sh $(if $(findstring short,$@),short,full)
+
+counts counts-renew: deps-test
+	tools/bench.sh counts crates/bench/counts.txt $(if $(findstring renew,$@),renew)
 
 # FAULTS="2 10" runs only these; the counters go to FAULTS_JSON.
 .PHONY: faults

@@ -45,6 +45,7 @@ tests() {
   need python3-venv python3 -c 'import ensurepip, venv'
   need openssl has openssl
   need util-linux has flock setpriv setsid
+  need valgrind has valgrind
 }
 
 install() {

@@ -9,10 +9,14 @@
 //! | `raw` | a program on librdkafka alone, with ready-made bytes |
 //! | `ours` | the same on this library |
 //! | `reference.py` | the same on Python's oslo.messaging |
+//! | `count` | what is done to each notification without a broker |
+//! | `counts` | `make counts`: its instructions, by callgrind, beside those that are kept |
 //!
 //! Each measurement is a process of its own, so that CPU and memory are its own. The programs
 //! take turns within a round: what the machine does meanwhile hits all of them.
 
+mod count;
+mod counts;
 mod goals;
 mod measure;
 mod ours;
@@ -57,14 +61,15 @@ const FULL: Size = Size {
 const SHORT: Size = Size {
     rounds: 3,
     pipelined: 10_000,
-    one_by_one: 400,
+    one_by_one: 300,
     listened: 12_000,
     slow_ticks: 0,
-    fast_ticks: 1_000,
+    fast_ticks: 600,
 };
 
 /// Programs, in the order of their turns.
 const RAW: &str = "raw";
+const RAW_DECODING: &str = "raw+decode";
 const OURS: &str = "ours";
 const REFERENCE: &str = "reference";
 
@@ -74,15 +79,28 @@ fn main() -> ExitCode {
     match words[..] {
         ["job", program, json] => {
             let job: Job = serde_json::from_str(json).expect("the bench writes its own jobs");
-            let measured = if program == RAW { raw::run(&job) } else { ours::run(&job) };
+            let measured = match program {
+                RAW => raw::run(&job),
+                RAW_DECODING => raw::run_decoding(&job),
+                _ => ours::run(&job),
+            };
             println!("{}", serde_json::to_string(&measured).expect("numbers have a JSON form"));
             ExitCode::SUCCESS
         }
+        ["count", kind, passes] => {
+            let passes = passes.parse().expect("the number of passes is a number");
+            ExitCode::from(u8::from(!count::run(kind, passes)))
+        }
+        ["counts", file] => counts::run(Path::new(file), false),
+        ["counts", file, "renew"] => counts::run(Path::new(file), true),
         ["full", ref only @ ..] => bench(&FULL, 1.0, only),
         // A short run is noisy: it only catches what went badly wrong.
         ["short", ref only @ ..] => bench(&SHORT, 2.0, only),
         _ => {
-            eprintln!("usage: bench full|short [pipelined|one-by-one|listen|end-to-end]...");
+            eprintln!(
+                "usage: bench full|short [pipelined|one-by-one|listen|end-to-end]...\n       \
+                 bench counts FILE [renew]"
+            );
             ExitCode::from(2)
         }
     }
@@ -120,8 +138,14 @@ fn bench(size: &Size, tolerance: f64, only: &[&str]) -> ExitCode {
             if count == 0 || !(only.is_empty() || only.contains(&what.name())) {
                 continue;
             }
-            for program in [RAW, OURS, REFERENCE] {
-                if program == REFERENCE && !(with_reference && only.is_empty()) {
+            for program in [RAW, RAW_DECODING, OURS, REFERENCE] {
+                let takes_part = match program {
+                    // It takes seconds to start, and the first round is only for the broker.
+                    REFERENCE => with_reference && only.is_empty() && round > 0,
+                    RAW_DECODING => what == What::Listen,
+                    _ => true,
+                };
+                if !takes_part {
                     continue;
                 }
                 let own = unique("bench");

@@ -66,7 +66,7 @@ impl Rounds {
     }
 
     /// Medians of each figure, and of the ratios round by round against each goal. A goal fails
-    /// when its ratio is worse by more than `tolerance`.
+    /// when its ratio is worse by more than `tolerance`, or with a tolerance only if it is steady.
     pub(crate) fn table(&self, goals: &[Goal], tolerance: f64) -> Table {
         let mut text = String::new();
         let mut kept = Vec::new();
@@ -94,7 +94,7 @@ impl Rounds {
                 Better::More => (ratio >= goal.limit, ratio < goal.limit / tolerance, "≥"),
                 Better::Less => (ratio <= goal.limit, ratio > goal.limit * tolerance, "≤"),
             };
-            failed |= bad;
+            failed |= bad && (goal.steady || tolerance <= 1.0);
             let verdict = if met { "met" } else { "NOT MET" };
             line([
                 goal.name,

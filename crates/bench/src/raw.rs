@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oslo_messaging::wire::{ContextStyle, encode};
+use oslo_messaging::wire::{ContextStyle, decode, encode};
 use rdkafka::{
     ClientConfig, Message,
     bindings::{
@@ -36,9 +36,16 @@ pub(crate) fn run(job: &Job) -> Measured {
     match job.what {
         What::Pipelined => pipelined(job),
         What::OneByOne => one_by_one(job),
-        What::Listen => listen(job),
+        What::Listen => listen(job, |record| record.len()),
         What::EndToEnd { per_second } => end_to_end(job, per_second),
     }
+}
+
+/// Reads a backlog and decodes it, all on one thread: what a dispatcher that costs nothing would
+/// come to on that thread.
+pub(crate) fn run_decoding(job: &Job) -> Measured {
+    assert_eq!(job.what, What::Listen, "only a listener decodes");
+    listen(job, |record| decode(record).expect("the corpus is well-formed").event_type.len())
 }
 
 fn bodies() -> Vec<Vec<u8>> {
@@ -166,7 +173,7 @@ fn wait_for_report(producer: &BaseProducer) {
     }
 }
 
-fn listen(job: &Job) -> Measured {
+fn listen(job: &Job, each: impl Fn(&[u8]) -> usize) -> Measured {
     let mut watch = Watch::start();
     let consumer = consumer(job);
     let begun = Instant::now();
@@ -174,7 +181,8 @@ fn listen(job: &Job) -> Measured {
     while seen < job.count {
         assert!(begun.elapsed() < LIMIT, "{seen} of {} records came", job.count);
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
-        bytes += message.expect("the broker is well").payload_len();
+        let message = message.expect("the broker is well");
+        bytes += message.payload().map_or(0, &each);
         seen += 1;
         uncommitted += 1;
         if seen == 1 {

@@ -140,8 +140,8 @@ impl<T: InLane> Lanes<T> {
     /// worker is woken.
     pub(crate) fn settle(&self, settled: &[Settled]) {
         let mut state = self.lock();
-        for one in settled {
-            state.settle(one.token.lane);
+        for run in settled.chunk_by(|one, next| one.token.lane == next.token.lane) {
+            state.settle(run[0].token.lane, run.len());
         }
         let others = state.ready.len().saturating_sub(1);
         if others > 0 || state.gathering > 0 {
@@ -168,10 +168,11 @@ impl<T: InLane> Lanes<T> {
         before - *queued
     }
 
-    /// Whether no record of the lane waits for a worker.
+    /// Whether no record of one of the lanes waits for a worker.
     #[cfg(feature = "kafka")]
-    pub(crate) fn is_idle(&self, lane: LaneId) -> bool {
-        self.lock().lanes.get(&lane).is_none_or(|lane| lane.queue.is_empty())
+    pub(crate) fn any_is_idle(&self, lanes: impl IntoIterator<Item = LaneId>) -> bool {
+        let state = self.lock();
+        lanes.into_iter().any(|lane| state.lanes.get(&lane).is_none_or(|l| l.queue.is_empty()))
     }
 
     /// Waits until every record was taken and settled, at most `timeout`; the number that was not.
@@ -230,9 +231,9 @@ impl<T: InLane> State<T> {
         }
     }
 
-    fn settle(&mut self, lane: LaneId) {
+    fn settle(&mut self, lane: LaneId, count: usize) {
         let Some(entry) = self.lanes.get_mut(&lane) else { return };
-        entry.running = entry.running.saturating_sub(1);
+        entry.running = entry.running.saturating_sub(count);
         if entry.running > 0 {
             return;
         }

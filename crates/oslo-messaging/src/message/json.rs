@@ -11,12 +11,12 @@
 mod entries;
 mod literal;
 mod scan;
-mod word;
+mod stops;
 
 pub(crate) use entries::Entries;
 pub(crate) use literal::{Lone, read_string, string_value, unit_digits, write_string};
 pub(crate) use scan::{Visit, check, skip_space};
-pub(crate) use word::{clean, not_printable, to_escape};
+pub(crate) use stops::{Class, Odd, Stops, ToEscape, copy_run};
 
 /// Deepest nesting of a payload's or a context's text.
 ///

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{CONTEXT_KEY, CONTEXT_PREFIX, ContextStyle, MESSAGE_KEY, VERSION_KEY};
 use crate::message::{
     Context, Notification,
-    json::{Entries, clean, not_printable, to_escape, unit_digits, write_string},
+    json::{Class, Entries, Odd, Stops, ToEscape, copy_run, unit_digits, write_string},
 };
 
 /// Writes a notification in version 2.0, with the envelope.
@@ -29,9 +29,9 @@ use crate::message::{
 #[must_use]
 pub fn encode(notification: &Notification, style: ContextStyle) -> Bytes {
     let mut out = Vec::with_capacity(escaped_capacity(notification));
-    out.extend_from_slice(
-        format!("{{\"{VERSION_KEY}\": \"2.0\", \"{MESSAGE_KEY}\": \"").as_bytes(),
-    );
+    for part in ["{\"", VERSION_KEY, "\": \"2.0\", \"", MESSAGE_KEY, "\": \""] {
+        out.extend_from_slice(part.as_bytes());
+    }
     write_inner(&mut Inner::<true> { out: &mut out }, notification, style);
     out.extend_from_slice(b"\"}");
     Bytes::from(out)
@@ -71,20 +71,21 @@ fn write_inner<const ESCAPED: bool>(
     notification: &Notification,
     style: ContextStyle,
 ) {
-    inner.json("{\"message_id\": ");
+    inner.frame(r#"{"message_id": "#, r#"{\"message_id\": "#);
     inner.string(&notification.message_id);
-    inner.json(", \"publisher_id\": ");
+    inner.frame(r#", "publisher_id": "#, r#", \"publisher_id\": "#);
     inner.string(&notification.publisher_id);
-    inner.json(", \"event_type\": ");
+    inner.frame(r#", "event_type": "#, r#", \"event_type\": "#);
     inner.string(&notification.event_type);
-    inner.json(", \"priority\": \"");
-    inner.json(notification.priority.as_upper_str());
-    inner.json("\", \"payload\": ");
+    inner.frame(r#", "priority": ""#, r#", \"priority\": \""#);
+    let priority = notification.priority.as_upper_str();
+    inner.frame(priority, priority);
+    inner.frame(r#"", "payload": "#, r#"\", \"payload\": "#);
     inner.json(notification.payload.as_json());
-    inner.json(", \"timestamp\": ");
+    inner.frame(r#", "timestamp": "#, r#", \"timestamp\": "#);
     inner.string(&notification.timestamp);
     write_context(inner, &notification.context, style);
-    inner.json("}");
+    inner.frame("}", "}");
 }
 
 fn write_context<const ESCAPED: bool>(
@@ -95,9 +96,9 @@ fn write_context<const ESCAPED: bool>(
     let text = context.as_json();
     match style {
         ContextStyle::Nested => {
-            inner.json(", \"");
-            inner.json(CONTEXT_KEY);
-            inner.json("\": ");
+            inner.frame(r#", ""#, r#", \""#);
+            inner.frame(CONTEXT_KEY, CONTEXT_KEY);
+            inner.frame(r#"": "#, r#"\": "#);
             inner.json(text);
         }
         ContextStyle::Flattened => {
@@ -118,13 +119,20 @@ struct Inner<'a, const ESCAPED: bool> {
 }
 
 impl<const ESCAPED: bool> Inner<'_, ESCAPED> {
+    /// Writes keys and punctuation, which are given in both forms.
+    #[inline]
+    fn frame(&mut self, plain: &str, escaped: &str) {
+        self.out.extend_from_slice(if ESCAPED { escaped } else { plain }.as_bytes());
+    }
+
     /// Writes a string literal that says `said`.
     fn string(&mut self, said: &str) {
-        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-        if said.bytes().all(plain) {
-            self.out.extend_from_slice(if ESCAPED { b"\\\"" } else { b"\"" });
+        // All bytes are looked at in any case: many at once is faster than the first one.
+        let plain = |byte: u8| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
+        if said.bytes().fold(true, |all, byte| all & plain(byte)) {
+            self.frame("\"", "\\\"");
             self.out.extend_from_slice(said.as_bytes());
-            self.out.extend_from_slice(if ESCAPED { b"\\\"" } else { b"\"" });
+            self.frame("\"", "\\\"");
         } else {
             let mut literal = String::with_capacity(said.len() + 16);
             write_string(said, &mut literal);
@@ -134,37 +142,34 @@ impl<const ESCAPED: bool> Inner<'_, ESCAPED> {
 
     /// Copies a part of a JSON text, in ASCII.
     fn json(&mut self, text: &str) {
-        let mut rest = text;
-        while let Some(chunk) = rest.as_bytes().first_chunk::<8>() {
-            let word = u64::from_le_bytes(*chunk);
-            let marks = if ESCAPED { to_escape(word) } else { not_printable(word) };
-            // Eight bytes are copied at a fixed price, and those past the run taken back.
-            self.out.extend_from_slice(chunk);
-            if marks == 0 {
-                rest = &rest[8..];
-            } else {
-                self.out.truncate(self.out.len() - 8 + clean(marks));
-                rest = self.character(&rest[clean(marks)..]);
-            }
-        }
-        while !rest.is_empty() {
-            rest = self.character(rest);
+        if ESCAPED {
+            self.copy(text, Stops::<ToEscape>::new(text.as_bytes()));
+        } else {
+            self.copy(text, Stops::<Odd>::new(text.as_bytes()));
         }
     }
 
-    /// Writes the first character of `text` and gives the rest.
     #[inline]
-    fn character<'t>(&mut self, text: &'t str) -> &'t str {
-        match text.as_bytes() {
-            [byte @ (b'"' | b'\\'), ..] if ESCAPED => {
-                self.out.extend_from_slice(&[b'\\', *byte]);
-                &text[1..]
+    fn copy<C: Class>(&mut self, text: &str, mut stops: Stops<'_, C>) {
+        let bytes = text.as_bytes();
+        // What is before `from` was written; a run goes from there to the first stop from `here` on.
+        let (mut from, mut here) = (0, 0);
+        loop {
+            here = stops.next(here).min(bytes.len());
+            copy_run(self.out, bytes, from, here);
+            match bytes.get(here) {
+                None => return,
+                Some(b'"' | b'\\') if ESCAPED => {
+                    // The next run begins with what was escaped.
+                    self.out.push(b'\\');
+                    from = here;
+                    here += 1;
+                }
+                Some(_) => {
+                    here = text.len() - self.odd_character(&text[here..]).len();
+                    from = here;
+                }
             }
-            [byte @ b' '..=b'~', ..] => {
-                self.out.push(*byte);
-                &text[1..]
-            }
-            _ => self.odd_character(text),
         }
     }
 

@@ -213,8 +213,9 @@ impl Subscription for KafkaSubscription {
             self.shared.lanes.settle(settled);
         }
         // The last of what was committed in a lane is on its way: time for its next commit.
-        if begun.iter().any(|token| self.shared.lanes.is_idle(token.lane))
-            || self.shared.watched.load(Ordering::Relaxed)
+        let runs = begun.chunk_by(|one, next| one.lane == next.lane);
+        if self.shared.watched.load(Ordering::Relaxed)
+            || !begun.is_empty() && self.shared.lanes.any_is_idle(runs.map(|run| run[0].lane))
         {
             self.shared.wake.call();
         }

@@ -27,7 +27,7 @@ use super::{
     error::{broker_error, words},
     ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
     native::{self, CommitReply, GroupView, Reply, ReplyQueue},
-    record::incoming,
+    record::{Bodies, incoming},
     slots::Slots,
     start::{Found, Starts, TopicPartition},
 };
@@ -60,6 +60,7 @@ pub(super) struct GroupThread {
     shared: Arc<Shared>,
     ledger: Ledger<Incoming>,
     slots: Slots,
+    bodies: Bodies,
     starts: Starts,
     /// Assigned partitions whose starts are not known yet.
     unresolved: Vec<TopicPartition>,
@@ -99,6 +100,7 @@ impl GroupThread {
             shared: Arc::clone(shared),
             ledger: Ledger::new(limits),
             slots: Slots::default(),
+            bodies: Bodies::default(),
             starts: Starts::default(),
             unresolved: Vec::new(),
             expected: HashMap::new(),
@@ -274,7 +276,8 @@ impl GroupThread {
                 Some(Ok(message)) => {
                     let slot = self.slots.number(message.topic(), message.partition());
                     let offset = message.offset();
-                    let record = incoming(&message, Arc::clone(self.slots.name(slot).0));
+                    let topic = Arc::clone(self.slots.name(slot).0);
+                    let record = incoming(&message, topic, |body| self.bodies.copy(body));
                     drop(message);
                     self.shared.stats.received.add(1);
                     self.trace("received", slot, offset);

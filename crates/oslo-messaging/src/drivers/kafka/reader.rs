@@ -141,7 +141,7 @@ impl Reader {
             };
             self.last_record = Instant::now();
             let topic = rdkafka::Message::topic(&message);
-            let incoming = incoming(&message, topic.into());
+            let incoming = incoming(&message, topic.into(), Bytes::copy_from_slice);
             let key = (topic.to_owned(), incoming.origin.partition);
             if self.left.get(&key).is_some_and(|end| incoming.origin.offset + 1 >= *end) {
                 self.left.remove(&key);

@@ -3,6 +3,7 @@
 use super::{
     Fault, MAX_DEPTH,
     scan::{self, at_end, key_end, skip_colon, skip_space},
+    stops::{InString, Stops},
 };
 
 /// One key of an object and its value, as they stand in the text.
@@ -23,6 +24,7 @@ pub(crate) struct Entries<'a> {
     text: &'a str,
     at: usize,
     state: State,
+    stops: Stops<'a, InString>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,7 @@ enum State {
 
 impl<'a> Entries<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, state: State::First }
+        Self { text, at: 0, state: State::First, stops: Stops::new(text.as_bytes()) }
     }
 
     /// The next key with its quotes and escapes, and where its value starts.
@@ -55,7 +57,7 @@ impl<'a> Entries<'a> {
             (State::First, _) => return Err(Fault::syntax(at, "expected '{'")),
             (State::Later, _) => return Err(Fault::syntax(at, "expected ',' or '}'")),
         };
-        let end = key_end(bytes, at)?;
+        let end = key_end(bytes, at, &mut self.stops)?;
         let start = skip_colon(bytes, end)?;
         self.resume(start);
         Ok(Some((&self.text[at..end], start)))
@@ -64,7 +66,8 @@ impl<'a> Entries<'a> {
     /// Skips the value at `start`, nested to `max_depth` at most, and gives the offset behind it.
     pub(crate) fn skip_value(&mut self, start: usize, max_depth: usize) -> Result<usize, Fault> {
         self.state = State::Done;
-        let end = scan::skip_value(self.text.as_bytes(), start, max_depth, &mut ())?;
+        let end =
+            scan::skip_value(self.text.as_bytes(), start, max_depth, &mut self.stops, &mut ())?;
         self.resume(end);
         Ok(end)
     }

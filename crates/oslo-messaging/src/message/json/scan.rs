@@ -2,7 +2,13 @@
 //!
 //! It builds nothing itself; what wants the parts implements [`Visit`].
 
-use super::{Fault, FaultKind, literal::skip_string};
+use super::{
+    Fault, FaultKind,
+    literal::skip_string,
+    stops::{InString, Stops},
+};
+
+const NO_KEY: &str = "expected a key in double quotes";
 
 /// What the scanner meets, in the order of the text.
 ///
@@ -25,7 +31,8 @@ impl Visit for () {
 /// Checks that `text` is one JSON value with nothing but white space around it.
 pub(crate) fn check(text: &str, max_depth: usize, visit: &mut impl Visit) -> Result<(), Fault> {
     let bytes = text.as_bytes();
-    let end = skip_value(bytes, skip_space(bytes, 0), max_depth, visit)?;
+    let start = skip_space(bytes, 0);
+    let end = skip_value(bytes, start, max_depth, &mut Stops::new(bytes), visit)?;
     at_end(bytes, end)
 }
 
@@ -38,28 +45,39 @@ pub(crate) fn at_end(bytes: &[u8], at: usize) -> Result<(), Fault> {
 /// The offset of the first byte from `at` on that is no white space.
 #[inline]
 pub(crate) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\t' | b'\r') = bytes.get(at) {
+    // Most bytes are asked once: what is above the space is none.
+    while let Some(b'\0'..=b' ') = bytes.get(at) {
+        let (b' ' | b'\n' | b'\t' | b'\r') = bytes[at] else { break };
         at += 1;
     }
     at
 }
 
-/// The offset behind the value that starts at `at`, which is checked on the way.
+/// The offset behind the value that starts at `at`, which is checked on the way. `stops` are those
+/// of `bytes`.
 pub(crate) fn skip_value(
     bytes: &[u8],
     mut at: usize,
     max_depth: usize,
+    stops: &mut Stops<'_, InString>,
     visit: &mut impl Visit,
 ) -> Result<usize, Fault> {
     let mut stack = Stack::default();
+    let mut is_key = false;
     loop {
-        // A value starts here.
+        // A key or a value starts here.
         match bytes.get(at) {
             Some(b'"') => {
-                let end = skip_string(bytes, at)?;
+                let end = skip_string(bytes, at, stops)?;
                 visit.scalar(at, end);
                 at = end;
+                if is_key {
+                    at = skip_colon(bytes, end)?;
+                    is_key = false;
+                    continue;
+                }
             }
+            _ if is_key => return Err(Fault::syntax(at, NO_KEY)),
             Some(&open @ (b'{' | b'[')) => {
                 if stack.depth == max_depth {
                     return Err(Fault { at, kind: FaultKind::TooDeep(max_depth) });
@@ -73,11 +91,10 @@ pub(crate) fn skip_value(
                         stack.pop();
                         visit.close(at);
                     }
-                    (b'{', _) => {
-                        at = skip_key(bytes, at, visit)?;
+                    _ => {
+                        is_key = open == b'{';
                         continue;
                     }
-                    _ => continue,
                 }
             }
             _ => {
@@ -92,22 +109,19 @@ pub(crate) fn skip_value(
                 return Ok(at);
             }
             at = skip_space(bytes, at);
-            match (stack.in_object(), bytes.get(at)) {
-                (true, Some(b',')) => {
-                    at = skip_key(bytes, skip_space(bytes, at + 1), visit)?;
-                    break;
-                }
-                (false, Some(b',')) => {
+            match (bytes.get(at), stack.in_object()) {
+                (Some(b','), in_object) => {
                     at = skip_space(bytes, at + 1);
+                    is_key = in_object;
                     break;
                 }
-                (true, Some(b'}')) | (false, Some(b']')) => {
+                (Some(b'}'), true) | (Some(b']'), false) => {
                     at += 1;
                     stack.pop();
                     visit.close(at);
                 }
-                (true, _) => return Err(Fault::syntax(at, "expected ',' or '}'")),
-                (false, _) => return Err(Fault::syntax(at, "expected ',' or ']'")),
+                (_, true) => return Err(Fault::syntax(at, "expected ',' or '}'")),
+                (_, false) => return Err(Fault::syntax(at, "expected ',' or ']'")),
             }
         }
     }
@@ -146,20 +160,17 @@ impl Stack {
     }
 }
 
-/// The offset of the value behind the key and the colon at `at`.
-#[inline]
-fn skip_key(bytes: &[u8], at: usize, visit: &mut impl Visit) -> Result<usize, Fault> {
-    let end = key_end(bytes, at)?;
-    visit.scalar(at, end);
-    skip_colon(bytes, end)
-}
-
 /// The offset behind the key at `at`.
-pub(super) fn key_end(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+#[inline]
+pub(super) fn key_end(
+    bytes: &[u8],
+    at: usize,
+    stops: &mut Stops<'_, InString>,
+) -> Result<usize, Fault> {
     if bytes.get(at) != Some(&b'"') {
-        return Err(Fault::syntax(at, "expected a key in double quotes"));
+        return Err(Fault::syntax(at, NO_KEY));
     }
-    skip_string(bytes, at)
+    skip_string(bytes, at, stops)
 }
 
 /// The offset of the value behind the colon at `at`.
@@ -174,18 +185,23 @@ pub(super) fn skip_colon(bytes: &[u8], at: usize) -> Result<usize, Fault> {
 
 /// The offset behind the number or word at `at`.
 fn skip_bare(bytes: &[u8], at: usize) -> Result<usize, Fault> {
-    const WORDS: [&[u8]; 6] = [b"null", b"true", b"false", b"NaN", b"Infinity", b"-Infinity"];
+    const RARE_WORDS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
     let rest = bytes.get(at..).unwrap_or_default();
     let digits = |from: usize| {
         let rest = rest.get(from..).unwrap_or_default();
         rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
     };
+    match rest {
+        [b'n', b'u', b'l', b'l', ..] | [b't', b'r', b'u', b'e', ..] => return Ok(at + 4),
+        [b'f', b'a', b'l', b's', b'e', ..] => return Ok(at + 5),
+        _ => {}
+    }
     let mut end = usize::from(rest.first() == Some(&b'-'));
     match rest.get(end) {
         Some(b'0') => end += 1,
         Some(b'1'..=b'9') => end += digits(end),
         _ => {
-            let word = WORDS.iter().find(|word| rest.starts_with(word));
+            let word = RARE_WORDS.iter().find(|word| rest.starts_with(word));
             return word
                 .map(|word| at + word.len())
                 .ok_or_else(|| Fault::syntax(at, "expected a value"));
