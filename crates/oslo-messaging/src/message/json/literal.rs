@@ -105,8 +105,11 @@ impl Said {
     const SHORT: usize = 32;
 
     /// With room for `length` bytes.
+    #[expect(
+        clippy::slow_vector_initialization,
+        reason = "where memory comes back used, as here, `vec![0; length]`, a calloc, is slower"
+    )]
     fn with_room(length: usize) -> Self {
-        // Not `vec![0; length]`: where memory comes back used, as here, `calloc` is slower.
         let mut bytes = Vec::with_capacity(length + Self::SHORT);
         bytes.resize(length + Self::SHORT, 0);
         Self { bytes, length: 0 }

@@ -38,7 +38,7 @@ impl Class for ToEscape {
 impl Class for Odd {
     #[inline]
     fn stops(byte: u8) -> bool {
-        (byte < b' ') | (byte > b'~')
+        !(b' '..=b'~').contains(&byte)
     }
 }
 
