@@ -281,9 +281,14 @@ impl GroupThread {
                     drop(message);
                     self.shared.stats.received.add(1);
                     self.trace("received", slot, offset);
-                    let expected = self.expected.insert(slot, offset + 1);
-                    if let Some(expected) = expected.filter(|expected| *expected < offset) {
-                        self.look_at_gap(slot, expected, offset);
+                    match self.expected.insert(slot, offset + 1) {
+                        Some(expected) if expected < offset => {
+                            self.look_at_gap(slot, expected, offset);
+                        }
+                        Some(expected) if expected > offset => {
+                            self.begin_anew(now, slot, expected, offset);
+                        }
+                        _ => {}
                     }
                     self.ledger.handle(now, Input::Polled { slot, offset, record });
                 }
@@ -292,6 +297,19 @@ impl GroupThread {
                 None => return,
             }
         }
+    }
+
+    /// A record from before the place that was read: the topic was deleted and made anew, or its
+    /// log was cut. What comes from now on are other records.
+    fn begin_anew(&mut self, now: Instant, slot: Slot, expected: i64, offset: i64) {
+        let (topic, partition) = self.slots.name(slot);
+        tracing::error!(
+            group = %self.group, %topic, partition,
+            "the partition ends before offset {expected}, which comes next: its topic was made \
+             anew, or its log was cut; going on at offset {offset}"
+        );
+        self.ledger.handle(now, Input::BegunAnew { slot });
+        self.trace("assigned", slot, offset);
     }
 
     /// Offsets are missing before a record: marks of transactions and compacted records, or
@@ -544,6 +562,7 @@ impl GroupThread {
                     }
                 }
                 Output::Seek { slot, offset } => {
+                    self.expected.insert(slot, offset);
                     let (topic, partition) = self.slots.name(slot);
                     let to = Offset::Offset(offset);
                     if let Err(error) = self.consumer.seek(topic, partition, to, Duration::ZERO) {

@@ -53,6 +53,9 @@ pub(super) enum Input<R> {
     /// The group gave the partition to this member. `pin` is a start offset to commit, where the
     /// group has none.
     Assigned { slot: Slot, pin: Option<i64> },
+    /// The partition's records are others from now on: its topic was made anew. What was taken and is
+    /// not committed is gone; what is committed is still handled.
+    BegunAnew { slot: Slot },
     /// The client library handed over a record.
     Polled { slot: Slot, offset: i64, record: R },
     /// A commit was answered for one partition.
@@ -325,6 +328,17 @@ impl<R> Ledger<R> {
     pub(super) fn handle(&mut self, now: Instant, input: Input<R>) {
         match input {
             Input::Assigned { slot, pin } => self.assigned(slot, pin),
+            Input::BegunAnew { slot } => {
+                // A partition that leaves has nothing more to take, and must be released.
+                if let Some(part) = self.partitions.get(&slot).filter(|p| !p.leaving && !p.stopped)
+                {
+                    let was_paused = part.paused;
+                    self.assigned(slot, None);
+                    if was_paused {
+                        self.outputs.push_back(Output::Resume { slot });
+                    }
+                }
+            }
             Input::Polled { slot, offset, record } => self.polled(slot, offset, record),
             Input::CommitResult { id, slot, result } => self.commit_result(now, id, slot, result),
             Input::Dispatched { slot, period } => {

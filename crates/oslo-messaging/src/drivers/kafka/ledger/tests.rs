@@ -193,6 +193,31 @@ fn an_answer_never_reaches_the_next_ownership_period() {
 }
 
 #[test]
+fn a_partition_that_begins_anew_is_taken_again_and_what_was_committed_is_handled() {
+    let mut bench = Bench::new(Window::Fixed(2));
+    bench.poll(0, 7..10);
+    let id = 0;
+    assert_eq!(bench.outputs(), [Output::Commit { id, offsets: vec![(0, 9)] }]);
+    // Its topic was deleted and made anew.
+    bench.tell(Input::BegunAnew { slot: 0 });
+    bench.poll(0, 0..1);
+    // The old commit is not overtaken.
+    assert_eq!(bench.outputs(), [Output::Drop { slot: 0, count: 1 }]);
+    bench.answer(id, 0, Ok(()));
+    let records = vec![(7, 7), (8, 8)];
+    assert_eq!(
+        bench.outputs(),
+        [
+            Output::Dispatch { slot: 0, period: 1, records },
+            Output::Commit { id: 1, offsets: vec![(0, 1)] },
+        ]
+    );
+    bench.answer(1, 0, Ok(()));
+    let records = vec![(0, 0)];
+    assert_eq!(bench.outputs(), [Output::Dispatch { slot: 0, period: 2, records }]);
+}
+
+#[test]
 fn an_offset_is_taken_once_in_a_period() {
     let mut bench = Bench::new(Window::Fixed(9));
     bench.poll(0, 0..2);
