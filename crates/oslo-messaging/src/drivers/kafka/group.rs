@@ -40,6 +40,10 @@ use crate::{
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// One question to the brokers, asked between two looks at everything else.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// The question to the group's coordinator. librdkafka 2.12.1 aborts the process when such a question
+/// has timed out while its coordinator was away, and the coordinator then comes back: so this one
+/// waits for it, as long as librdkafka allows. Nobody else waits.
+const ASK_COORDINATOR_TIMEOUT: Duration = Duration::from_secs(3600);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// After topics were made: time for all brokers to hear of them before the group is dealt out.
 const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
@@ -418,7 +422,8 @@ impl GroupThread {
         match (counts, CString::new(self.group.as_str())) {
             (Ok(counts), Ok(group)) => {
                 self.counts = counts;
-                self.replies.look_at_group(self.consumer.client(), &group, ASK_TIMEOUT);
+                let client = self.consumer.client();
+                self.replies.look_at_group(client, &group, ASK_COORDINATOR_TIMEOUT);
             }
             (Err(code), _) => self.coverage_unknown(now, code),
             // The consumer was not made with such a name.
