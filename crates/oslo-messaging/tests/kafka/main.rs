@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+mod closing;
 mod group;
 mod interop;
 mod listen;

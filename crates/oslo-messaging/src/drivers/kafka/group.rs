@@ -26,7 +26,8 @@ use super::{
     coverage::{Coverage, Seen, missing},
     error::{broker_error, words},
     ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
-    native::{self, CommitReply, GroupView, Reply, ReplyQueue},
+    native::{CommitReply, GroupView, Reply, ReplyQueue},
+    reaper::Leaving,
     record::incoming,
     slots::Slots,
     start::{Found, Starts, TopicPartition},
@@ -43,9 +44,6 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// After topics were made: time for all brokers to hear of them before the group is dealt out.
 const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
-/// How long leaving the group waits for a join that is under way.
-const LONGEST_JOIN: Duration = Duration::from_secs(5);
-const CLOSING_PAUSE: Duration = Duration::from_millis(20);
 /// A listener that gets no partitions says so after this time, and then each minute.
 const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
 const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
@@ -111,11 +109,12 @@ impl GroupThread {
     }
 
     pub(super) fn run(mut self) {
-        if self.look_before_joining() && self.subscribe() {
+        let joined = self.look_before_joining() && self.subscribe();
+        if joined {
             self.serve();
         }
         self.shared.drained();
-        self.leave();
+        self.leave(joined);
     }
 
     /// Reads where the topics end, and makes those that are missing. `false`: stopped meanwhile.
@@ -638,27 +637,29 @@ impl GroupThread {
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
-    /// Leaves the group: closing a consumer polls until its coordinator has answered.
-    fn leave(self) {
+    /// Leaves the group, if it was ever joined.
+    fn leave(self, joined: bool) {
         let leaves_by_word = self.options.leaves_by_word();
-        let Self { replies, consumer, shared, .. } = self;
-        consumer.context().begin_closing();
-        if leaves_by_word {
-            leave_the_group(&consumer);
-        }
+        let Self { replies, consumer, shared, group, topics, unresolved, .. } = self;
         drop(replies);
-        drop(consumer);
-        shared.ended();
-    }
-}
-
-/// Tells the coordinator before the close does, which leaves that out while a join is under way
-/// (librdkafka 2.12.1): the whole group would then wait for this member until its session ends.
-/// Librdkafka puts this off, too, but only until the join is done.
-fn leave_the_group(consumer: &BaseConsumer<GroupContext>) {
-    consumer.unsubscribe();
-    let until = Instant::now() + LONGEST_JOIN;
-    while native::is_member(consumer.client()) && Instant::now() < until {
-        consumer.poll(CLOSING_PAUSE);
+        consumer.context().begin_closing();
+        if !unresolved.is_empty() {
+            // librdkafka waits for the answer to an assignment before it does anything else.
+            let mut list = TopicPartitionList::new();
+            for (topic, partition) in &unresolved {
+                list.add_partition(topic, *partition);
+            }
+            consumer.context().answer(&consumer, true, &list);
+        }
+        match topics.into_iter().next() {
+            Some(topic) if joined => {
+                let partition = (topic, 0);
+                Leaving { consumer, shared, group, partition, leaves_by_word }.leave();
+            }
+            _ => {
+                drop(consumer);
+                shared.ended();
+            }
+        }
     }
 }

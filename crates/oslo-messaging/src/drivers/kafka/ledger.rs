@@ -301,10 +301,11 @@ impl<R> Ledger<R> {
         self.partitions.iter().filter(|(_, p)| !p.leaving).map(|(slot, _)| *slot)
     }
 
-    /// Committed records that no endpoint has begun or finished yet.
+    /// Records that no endpoint has begun or finished yet and that are committed, or may be.
     pub(super) fn unfinished(&self) -> usize {
         let all = self.partitions.values().chain(self.departed.iter().map(|(_, p)| p));
-        all.map(|p| p.waiting + p.running).sum()
+        let asked = |p: &Partition<R>| p.slice.as_ref().map_or(0, |slice| slice.records.len());
+        all.map(|p| p.waiting + p.running + asked(p)).sum()
     }
 
     /// Whether each finished record counts: a revocation or the shutdown waits for it, or its
