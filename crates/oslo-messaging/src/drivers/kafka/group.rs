@@ -25,8 +25,9 @@ use super::{
     context::{GroupContext, GroupEvent},
     coverage::{Coverage, Seen, missing},
     error::{broker_error, words},
-    ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
-    native::{CommitReply, GroupView, Reply, ReplyQueue},
+    ledger::{CommitFailure, CommitId, Committed, Input, Ledger, Limits, Output, Period, Slot},
+    metadata::{self, Metadata},
+    native::{CommitReply, CommittedOffset, GroupView, Reply, ReplyQueue},
     reaper::Leaving,
     record::incoming,
     slots::Slots,
@@ -61,6 +62,10 @@ pub(super) struct GroupThread {
     starts: Starts,
     /// Assigned partitions whose starts are not known yet.
     unresolved: Vec<TopicPartition>,
+    /// By what its commits are known, beside the offsets on the broker.
+    member: String,
+    /// Whose committed offsets were asked for.
+    asked: Vec<Slot>,
     /// By slot, the offset that comes next if none is missing.
     expected: HashMap<Slot, i64>,
     ask_after: Instant,
@@ -99,6 +104,8 @@ impl GroupThread {
             slots: Slots::default(),
             starts: Starts::default(),
             unresolved: Vec::new(),
+            member: metadata::new_member(),
+            asked: Vec::new(),
             expected: HashMap::new(),
             ask_after: now,
             coverage: Coverage::default(),
@@ -219,6 +226,7 @@ impl GroupThread {
                 Reply::Commit(reply) => self.take_commit_reply(now, reply),
                 Reply::Topics(counts) => self.take_counts(now, counts),
                 Reply::Group(view) => self.take_group_view(now, view),
+                Reply::Offsets(found) => self.take_offsets(now, &found),
             }
         }
     }
@@ -237,6 +245,31 @@ impl GroupThread {
                 }
             };
             self.ledger.handle(now, Input::CommitResult { id, slot, result });
+        }
+    }
+
+    fn ask_committed(&mut self, slots: Vec<Slot>) {
+        let Ok(group) = CString::new(self.group.as_str()) else { return };
+        let list = self.list(slots.iter().map(|slot| (*slot, None)));
+        self.asked = slots;
+        self.replies.look_at_offsets(self.consumer.client(), &group, &list, ASK_TIMEOUT);
+    }
+
+    fn take_offsets(&mut self, now: Instant, found: &[CommittedOffset]) {
+        for slot in std::mem::take(&mut self.asked) {
+            let (topic, partition) = self.slots.name(slot);
+            let of_slot = found.iter().find(|found| {
+                (found.topic.as_str(), found.partition) == (topic.as_ref(), partition)
+            });
+            let found = of_slot.map(|found| {
+                let member = Metadata::read(&found.metadata).member;
+                Committed { offset: found.offset, own: member.as_ref() == Some(&self.member) }
+            });
+            tracing::info!(
+                group = %self.group, %topic, partition, ?found,
+                "looked at what is committed, after a commit that was not answered"
+            );
+            self.ledger.handle(now, Input::Committed { slot, found });
         }
     }
 
@@ -545,6 +578,7 @@ impl GroupThread {
                         "records may be lost: their commit was never answered"
                     );
                 }
+                Output::AskCommitted { slots } => self.ask_committed(slots),
                 Output::Release { slots } => self.unassign(&slots),
                 Output::Quiet => quiet = true,
             }
@@ -591,9 +625,8 @@ impl GroupThread {
                 if let Err(error) = entry.set_offset(Offset::Offset(offset)) {
                     tracing::error!(%topic, partition, offset, "offset: {error}");
                 }
-                if let Some(metadata) = self.starts.metadata(topic) {
-                    entry.set_metadata(metadata);
-                }
+                let (pin, member) = (self.starts.pin(topic), Some(self.member.clone()));
+                entry.set_metadata(Metadata { pin, member }.write());
             }
         }
         list
