@@ -9,6 +9,7 @@ mod closing;
 mod group;
 mod interop;
 mod listen;
+mod obstacles;
 mod outage;
 mod python;
 mod redelivery;
