@@ -548,11 +548,7 @@ impl World {
 
 /// Plays a history; how many records it lost, all of them admitted. Each event is a byte that says
 /// what, and one that says which.
-pub(super) fn history(
-    mode: Mode,
-    mutant: Mutant,
-    events: &[(u8, u8)],
-) -> Result<usize, String> {
+pub(super) fn history(mode: Mode, mutant: Mutant, events: &[(u8, u8)]) -> Result<usize, String> {
     let mut world = World::new(mode, mutant);
     for slot in 0..SLOTS {
         world.assign(slot);
