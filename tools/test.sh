@@ -51,7 +51,7 @@ rust_tests kafka --workspace --test kafka -- --skip interop::
 rust_tests hostile --workspace --test hostile
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
-rust_tests command-line --workspace --test cli --test spool --test real_kafka
+rust_tests command-line --workspace --test cli --test spool --test real_kafka --test shutdown
 stage fuzz env FUZZ_SECONDS=5 tools/fuzz.sh
 stage faults cargo run --locked --quiet --workspace "${features[@]}" --bin faults -- short
 # Fails where a count grew by more than 5 %, or a ratio is worse than half its goal.

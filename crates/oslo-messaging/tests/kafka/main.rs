@@ -5,9 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+mod closing;
 mod group;
 mod interop;
 mod listen;
+mod obstacles;
 mod outage;
 mod python;
 mod redelivery;

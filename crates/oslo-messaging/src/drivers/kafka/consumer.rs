@@ -276,7 +276,9 @@ impl Subscription for KafkaSubscription {
         if !self.shared.wait_status(deadline, |status| status.drained) {
             let left = self.shared.unfinished.load(Ordering::Relaxed);
             let left = usize::try_from(left).unwrap_or(usize::MAX);
-            return Err(Error::Unfinished { what: "kafka listener", left });
+            if left > 0 {
+                return Err(Error::Unfinished { what: "kafka listener", left });
+            }
         }
         // Everything committed was handled. The group is told within what is left of the time;
         // past that the thread goes on telling it.

@@ -1,7 +1,7 @@
 //! What librdkafka calls back into: its log, its errors, delivery reports and rebalances.
 //!
 //! Callbacks only note what happened, or resolve a report; they never call back into a client,
-//! apart from answering a revocation while the consumer is being closed.
+//! apart from answering the group while the consumer is leaving it.
 
 use std::{
     collections::HashMap,
@@ -194,9 +194,38 @@ impl GroupContext {
         self.served.swap(false, Ordering::Relaxed)
     }
 
-    /// From now on revocations are answered at once.
+    /// From now on the group is answered at once, and nothing that it assigns is read.
     pub(super) fn begin_closing(&self) {
         self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Does what the group says. A consumer that is being closed takes each answer for a return of
+    /// all it has.
+    pub(super) fn answer(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        assigned: bool,
+        list: &TopicPartitionList,
+    ) {
+        let step = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let answered = match (assigned, step) {
+            (true, true) => consumer.incremental_assign(list),
+            (true, false) => consumer.assign(list),
+            (false, true) => consumer.incremental_unassign(list),
+            (false, false) => consumer.unassign(),
+        };
+        match answered {
+            Ok(()) if assigned => self.pause(consumer, list),
+            Ok(()) => {}
+            Err(error) => tracing::debug!("the answer to a group that is being left: {error}"),
+        }
+    }
+
+    /// Stops the fetching of partitions that nobody here reads any more.
+    pub(super) fn pause(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        if let Err(error) = consumer.pause(list) {
+            tracing::debug!("pause in a group that is being left: {error}");
+        }
     }
 }
 
@@ -226,15 +255,7 @@ impl ConsumerContext for GroupContext {
         self.served.store(true, Ordering::Relaxed);
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Relaxed) {
-            // A cooperative group takes only differences, until the consumer is being closed.
-            let answered = match (consumer.rebalance_protocol(), assigned) {
-                (RebalanceProtocol::Cooperative, true) => consumer.incremental_assign(list),
-                (RebalanceProtocol::Cooperative, false) => consumer.incremental_unassign(list),
-                _ => consumer.unassign(),
-            };
-            if let Err(error) = answered {
-                tracing::debug!("a rebalance while closing: {error}");
-            }
+            self.answer(consumer, assigned, list);
             return;
         }
         let partitions =

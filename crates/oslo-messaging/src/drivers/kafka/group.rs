@@ -25,8 +25,10 @@ use super::{
     context::{GroupContext, GroupEvent},
     coverage::{Coverage, Seen, missing},
     error::{broker_error, words},
-    ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
-    native::{self, CommitReply, GroupView, Reply, ReplyQueue},
+    ledger::{CommitFailure, CommitId, Committed, Input, Ledger, Limits, Output, Period, Slot},
+    metadata::{self, Metadata},
+    native::{CommitReply, CommittedOffset, GroupView, Reply, ReplyQueue},
+    reaper::Leaving,
     record::{Bodies, incoming},
     slots::Slots,
     start::{Found, Starts, TopicPartition},
@@ -47,9 +49,6 @@ const ASK_COORDINATOR_TIMEOUT: Duration = Duration::from_secs(3600);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// After topics were made: time for all brokers to hear of them before the group is dealt out.
 const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
-/// How long leaving the group waits for a join that is under way.
-const LONGEST_JOIN: Duration = Duration::from_secs(5);
-const CLOSING_PAUSE: Duration = Duration::from_millis(20);
 /// A listener that gets no partitions says so after this time, and then each minute.
 const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
 const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
@@ -68,6 +67,10 @@ pub(super) struct GroupThread {
     starts: Starts,
     /// Assigned partitions whose starts are not known yet.
     unresolved: Vec<TopicPartition>,
+    /// By what its commits are known, beside the offsets on the broker.
+    member: String,
+    /// Whose committed offsets were asked for.
+    asked: Vec<Slot>,
     /// By slot, the offset that comes next if none is missing.
     expected: HashMap<Slot, i64>,
     ask_after: Instant,
@@ -107,6 +110,8 @@ impl GroupThread {
             bodies: Bodies::default(),
             starts: Starts::default(),
             unresolved: Vec::new(),
+            member: metadata::new_member(),
+            asked: Vec::new(),
             expected: HashMap::new(),
             ask_after: now,
             coverage: Coverage::default(),
@@ -117,11 +122,12 @@ impl GroupThread {
     }
 
     pub(super) fn run(mut self) {
-        if self.look_before_joining() && self.subscribe() {
+        let joined = self.look_before_joining() && self.subscribe();
+        if joined {
             self.serve();
         }
         self.shared.drained();
-        self.leave();
+        self.leave(joined);
     }
 
     /// Reads where the topics end, and makes those that are missing. `false`: stopped meanwhile.
@@ -226,6 +232,7 @@ impl GroupThread {
                 Reply::Commit(reply) => self.take_commit_reply(now, reply),
                 Reply::Topics(counts) => self.take_counts(now, counts),
                 Reply::Group(view) => self.take_group_view(now, view),
+                Reply::Offsets(found) => self.take_offsets(now, &found),
             }
         }
     }
@@ -249,6 +256,31 @@ impl GroupThread {
                 }
             };
             self.ledger.handle(now, Input::CommitResult { id, slot, result });
+        }
+    }
+
+    fn ask_committed(&mut self, slots: Vec<Slot>) {
+        let Ok(group) = CString::new(self.group.as_str()) else { return };
+        let list = self.list(slots.iter().map(|slot| (*slot, None)));
+        self.asked = slots;
+        self.replies.look_at_offsets(self.consumer.client(), &group, &list, ASK_TIMEOUT);
+    }
+
+    fn take_offsets(&mut self, now: Instant, found: &[CommittedOffset]) {
+        for slot in std::mem::take(&mut self.asked) {
+            let (topic, partition) = self.slots.name(slot);
+            let of_slot = found.iter().find(|found| {
+                (found.topic.as_str(), found.partition) == (topic.as_ref(), partition)
+            });
+            let found = of_slot.map(|found| {
+                let member = Metadata::read(&found.metadata).member;
+                Committed { offset: found.offset, own: member.as_ref() == Some(&self.member) }
+            });
+            tracing::info!(
+                group = %self.group, %topic, partition, ?found,
+                "looked at what is committed, after a commit that was not answered"
+            );
+            self.ledger.handle(now, Input::Committed { slot, found });
         }
     }
 
@@ -587,6 +619,7 @@ impl GroupThread {
                         "records may be lost: their commit was never answered"
                     );
                 }
+                Output::AskCommitted { slots } => self.ask_committed(slots),
                 Output::Release { slots } => {
                     slots.iter().for_each(|slot| self.trace("released", *slot, -1));
                     self.unassign(&slots);
@@ -642,9 +675,8 @@ impl GroupThread {
                 if let Err(error) = entry.set_offset(Offset::Offset(offset)) {
                     tracing::error!(%topic, partition, offset, "offset: {error}");
                 }
-                if let Some(metadata) = self.starts.metadata(topic) {
-                    entry.set_metadata(metadata);
-                }
+                let (pin, member) = (self.starts.pin(topic), Some(self.member.clone()));
+                entry.set_metadata(Metadata { pin, member }.write());
             }
         }
         list
@@ -696,27 +728,29 @@ impl GroupThread {
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
-    /// Leaves the group: closing a consumer polls until its coordinator has answered.
-    fn leave(self) {
+    /// Leaves the group, if it was ever joined.
+    fn leave(self, joined: bool) {
         let leaves_by_word = self.options.leaves_by_word();
-        let Self { replies, consumer, shared, .. } = self;
-        consumer.context().begin_closing();
-        if leaves_by_word {
-            leave_the_group(&consumer);
-        }
+        let Self { replies, consumer, shared, group, topics, unresolved, .. } = self;
         drop(replies);
-        drop(consumer);
-        shared.ended();
-    }
-}
-
-/// Tells the coordinator before the close does, which leaves that out while a join is under way
-/// (librdkafka 2.12.1): the whole group would then wait for this member until its session ends.
-/// Librdkafka puts this off, too, but only until the join is done.
-fn leave_the_group(consumer: &BaseConsumer<GroupContext>) {
-    consumer.unsubscribe();
-    let until = Instant::now() + LONGEST_JOIN;
-    while native::is_member(consumer.client()) && Instant::now() < until {
-        consumer.poll(CLOSING_PAUSE);
+        consumer.context().begin_closing();
+        if !unresolved.is_empty() {
+            // librdkafka waits for the answer to an assignment before it does anything else.
+            let mut list = TopicPartitionList::new();
+            for (topic, partition) in &unresolved {
+                list.add_partition(topic, *partition);
+            }
+            consumer.context().answer(&consumer, true, &list);
+        }
+        match topics.into_iter().next() {
+            Some(topic) if joined => {
+                let partition = (topic, 0);
+                Leaving { consumer, shared, group, partition, leaves_by_word }.leave();
+            }
+            _ => {
+                drop(consumer);
+                shared.ended();
+            }
+        }
     }
 }

@@ -23,6 +23,9 @@
 //!    (`release_if_quiet`), so that the next owner starts behind it.
 //! 5. An offset is taken once in an ownership period (`polled`).
 //!
+//! Records of a partition that goes under an unanswered commit are not dropped at once: `doubt.rs`
+//! finds out whose they are.
+//!
 //! With [`Mode::AfterDispatch`] the order of the middle is another, and a record may come twice but
 //! is never lost:
 //!
@@ -39,6 +42,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
+
+use doubt::Doubt;
+
+mod doubt;
 
 /// A topic partition, numbered by the consumer thread.
 pub(super) type Slot = u32;
@@ -60,6 +67,9 @@ pub(super) enum Input<R> {
     Polled { slot: Slot, offset: i64, record: R },
     /// A commit was answered for one partition.
     CommitResult { id: CommitId, slot: Slot, result: Result<(), CommitFailure> },
+    /// What the group has committed of a partition, as [`Output::AskCommitted`] asks; `None` when
+    /// that could not be found out. For each slot that was asked for.
+    Committed { slot: Slot, found: Option<Committed> },
     /// An endpoint began with a record.
     Dispatched { slot: Slot, period: Period },
     /// A worker is done with a record, after `took`. `done`: it was handled, and is not left to
@@ -96,12 +106,23 @@ pub(super) enum Output<R> {
     Seek { slot: Slot, offset: i64 },
     /// Records were let go without a commit: the next owner reads them.
     Drop { slot: Slot, count: usize },
+    /// Find out what the group has committed; [`Input::Committed`] says it.
+    AskCommitted { slots: Vec<Slot> },
     /// Records were dropped under a commit that was never answered: they may be lost.
     UnknownCommit { slot: Slot, count: usize },
     /// The revocation may be answered.
     Release { slots: Vec<Slot> },
     /// After a shutdown: nothing committed is left to dispatch.
     Quiet,
+}
+
+/// A committed offset on the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Committed {
+    /// Below zero where there is none.
+    pub(super) offset: i64,
+    /// It was this member that committed it.
+    pub(super) own: bool,
 }
 
 /// Why a commit failed, as far as it matters here.
@@ -204,6 +225,7 @@ struct Partition<R> {
     slice: Option<Slice<R>>,
     /// Up to here a commit was sent and never answered: it may have moved the offset.
     unsure: i64,
+    doubt: Option<Doubt<R>>,
     flow: Flow,
     waiting: usize,
     running: usize,
@@ -222,21 +244,12 @@ struct Partition<R> {
 
 impl<R> Partition<R> {
     fn quiet(&self) -> bool {
-        self.slice.is_none() && self.waiting == 0 && self.running == 0 && self.flow.is_committed()
+        !self.is_asking() && self.waiting == 0 && self.running == 0 && self.flow.is_committed()
     }
 
-    /// What to say of records that are let go: those under an unanswered commit may be lost.
-    fn dropped(&self, slot: Slot, records: VecDeque<(i64, R)>) -> Vec<Output<R>> {
-        let all = records.len();
-        let unknown = records.iter().filter(|(offset, _)| *offset < self.unsure).count();
-        let mut said = Vec::new();
-        if unknown > 0 {
-            said.push(Output::UnknownCommit { slot, count: unknown });
-        }
-        if all > unknown {
-            said.push(Output::Drop { slot, count: all - unknown });
-        }
-        said
+    /// Whether it is open what the broker has committed: another commit would blur that.
+    fn is_asking(&self) -> bool {
+        self.slice.is_some() || self.doubt.is_some()
     }
 
     /// Whether a committed record waits behind an endpoint.
@@ -252,6 +265,8 @@ pub(super) struct Ledger<R> {
     partitions: BTreeMap<Slot, Partition<R>>,
     /// Partitions that went while committed records were still on their way to an endpoint.
     departed: Vec<(Slot, Partition<R>)>,
+    /// Slots in doubt that were asked for, and the period in which this member owned them then.
+    asked: BTreeMap<Slot, Option<Period>>,
     next_commit: CommitId,
     next_period: Period,
     /// Records in `taken`, in slices and waiting.
@@ -268,6 +283,7 @@ impl<R> Ledger<R> {
             limits,
             partitions: BTreeMap::new(),
             departed: Vec::new(),
+            asked: BTreeMap::new(),
             next_commit: 0,
             next_period: 0,
             held: 0,
@@ -291,7 +307,11 @@ impl<R> Ledger<R> {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let holds = self.partitions.values().filter_map(|p| p.hold);
         let full = self.full_since.map(|since| since + FULL_BEFORE_PAUSE);
-        holds.chain(full).chain(self.drain_deadline).min()
+        let all = self.partitions.values().chain(self.departed.iter().map(|(_, p)| p));
+        // A question under way is answered, and that wakes.
+        let doubts = all.filter(|_| self.asked.is_empty()).filter_map(|p| p.doubt.as_ref());
+        let doubts = doubts.map(Doubt::next_deadline);
+        holds.chain(full).chain(doubts).chain(self.drain_deadline).min()
     }
 
     /// Ownership periods that have not begun to end.
@@ -309,10 +329,14 @@ impl<R> Ledger<R> {
         self.partitions.iter().filter(|(_, p)| !p.leaving).map(|(slot, _)| *slot)
     }
 
-    /// Committed records that no endpoint has begun or finished yet.
+    /// Records that no endpoint has begun or finished yet and that are committed, or may be.
     pub(super) fn unfinished(&self) -> usize {
         let all = self.partitions.values().chain(self.departed.iter().map(|(_, p)| p));
-        all.map(|p| p.waiting + p.running).sum()
+        let asked = |p: &Partition<R>| {
+            p.slice.as_ref().map_or(0, |slice| slice.records.len())
+                + p.doubt.as_ref().map_or(0, Doubt::len)
+        };
+        all.map(|p| p.waiting + p.running + asked(p)).sum()
     }
 
     /// Whether each finished record counts: a revocation or the shutdown waits for it, or its
@@ -327,13 +351,13 @@ impl<R> Ledger<R> {
 
     pub(super) fn handle(&mut self, now: Instant, input: Input<R>) {
         match input {
-            Input::Assigned { slot, pin } => self.assigned(slot, pin),
+            Input::Assigned { slot, pin } => self.assigned(now, slot, pin),
             Input::BegunAnew { slot } => {
                 // A partition that leaves has nothing more to take, and must be released.
                 if let Some(part) = self.partitions.get(&slot).filter(|p| !p.leaving && !p.stopped)
                 {
                     let was_paused = part.paused;
-                    self.assigned(slot, None);
+                    self.assigned(now, slot, None);
                     if was_paused {
                         self.outputs.push_back(Output::Resume { slot });
                     }
@@ -341,6 +365,7 @@ impl<R> Ledger<R> {
             }
             Input::Polled { slot, offset, record } => self.polled(slot, offset, record),
             Input::CommitResult { id, slot, result } => self.commit_result(now, id, slot, result),
+            Input::Committed { slot, found } => self.committed(now, slot, found),
             Input::Dispatched { slot, period } => {
                 let part = find(&mut self.partitions, &mut self.departed, slot, period);
                 if let Some(part) = part.filter(|p| p.waiting > 0) {
@@ -366,10 +391,10 @@ impl<R> Ledger<R> {
                     self.outputs.push_back(Output::Drop { slot, count });
                 }
             }
-            Input::Stopped { slot, period } => self.stopped(slot, period),
+            Input::Stopped { slot, period } => self.stopped(now, slot, period),
             Input::Revoked { slots } => self.revoked(now, slots),
-            Input::Lost { slots } => self.lost(slots),
-            Input::Shutdown => self.shutdown(),
+            Input::Lost { slots } => self.lost(now, slots),
+            Input::Shutdown => self.shutdown(now),
             Input::Tick => {}
         }
     }
@@ -377,6 +402,7 @@ impl<R> Ledger<R> {
     /// Draws the conclusions of what was handled: call it after each round of inputs.
     pub(super) fn settle(&mut self, now: Instant) {
         self.release_if_quiet(now);
+        self.ask(now);
         self.departed.retain(|(_, part)| !part.quiet());
         self.pause_or_resume(now);
         if self.limits.mode == Mode::AfterDispatch {
@@ -389,9 +415,9 @@ impl<R> Ledger<R> {
         }
     }
 
-    fn assigned(&mut self, slot: Slot, pin: Option<i64>) {
+    fn assigned(&mut self, now: Instant, slot: Slot, pin: Option<i64>) {
         // An assignment on top of an old ownership means that its end was never told.
-        self.lost(vec![slot]);
+        self.lost(now, vec![slot]);
         self.next_period += 1;
         let part = Partition {
             period: self.next_period,
@@ -400,6 +426,7 @@ impl<R> Ledger<R> {
             taken: VecDeque::new(),
             slice: None,
             unsure: i64::MIN,
+            doubt: None,
             flow: Flow::default(),
             waiting: 0,
             running: 0,
@@ -433,8 +460,8 @@ impl<R> Ledger<R> {
         let (share, mode) = (self.share(), self.limits.mode);
         let mut offsets = Vec::new();
         for (slot, part) in &mut self.partitions {
-            let under_way = part.slice.is_some()
-                || self.departed.iter().any(|(s, p)| s == slot && p.slice.is_some());
+            let under_way =
+                part.is_asking() || self.departed.iter().any(|(s, p)| s == slot && p.is_asking());
             if under_way || part.hold.is_some_and(|until| now < until) {
                 continue;
             }
@@ -519,30 +546,28 @@ impl<R> Ledger<R> {
                 if failure == CommitFailure::Unanswered {
                     part.unsure = part.unsure.max(slice.upto);
                 }
-                self.held -= slice.records.len();
-                let dropped = part.dropped(slot, slice.records);
-                self.outputs.extend(dropped);
+                let count = part.let_go(now, slice.records);
+                self.drop_records(slot, count);
             }
             Err(failure) => {
                 if failure == CommitFailure::Unanswered && !slice.records.is_empty() {
                     part.unsure = part.unsure.max(slice.upto);
                 }
                 // Rule 2.
-                if part.stopped {
-                    self.held -= slice.records.len();
-                    let dropped = part.dropped(slot, slice.records);
-                    self.outputs.extend(dropped);
-                } else {
-                    for entry in slice.records.into_iter().rev() {
-                        part.taken.push_front(entry);
-                    }
-                }
                 let wait = match failure {
                     CommitFailure::Denied => DENIED_BACKOFF,
                     _ => part.backoff,
                 };
                 part.hold = Some(now + wait);
                 part.backoff = (part.backoff * 2).min(LAST_BACKOFF);
+                if part.stopped {
+                    let count = part.let_go(now, slice.records);
+                    self.drop_records(slot, count);
+                } else {
+                    for entry in slice.records.into_iter().rev() {
+                        part.taken.push_front(entry);
+                    }
+                }
             }
         }
     }
@@ -550,7 +575,7 @@ impl<R> Ledger<R> {
     fn revoked(&mut self, now: Instant, slots: Vec<Slot>) {
         self.drain_deadline = Some(now + self.limits.drain);
         for slot in slots {
-            self.leave(slot);
+            self.leave(now, slot);
             if let Some(part) = self.partitions.get_mut(&slot) {
                 part.revoked = true;
             }
@@ -572,22 +597,22 @@ impl<R> Ledger<R> {
         }
     }
 
-    fn lost(&mut self, slots: Vec<Slot>) {
+    fn lost(&mut self, now: Instant, slots: Vec<Slot>) {
         for slot in slots {
-            self.leave(slot);
+            self.leave(now, slot);
             self.depart(slot);
         }
     }
 
-    fn shutdown(&mut self) {
+    fn shutdown(&mut self, now: Instant) {
         self.shutdown = true;
         let slots: Vec<Slot> = self.partitions.keys().copied().collect();
         for slot in slots {
-            self.leave(slot);
+            self.leave(now, slot);
         }
     }
 
-    fn stopped(&mut self, slot: Slot, period: Period) {
+    fn stopped(&mut self, now: Instant, slot: Slot, period: Period) {
         let Some(part) = self.partitions.get_mut(&slot).filter(|p| p.period == period) else {
             return;
         };
@@ -599,25 +624,32 @@ impl<R> Ledger<R> {
             part.paused = true;
             self.outputs.push_back(Output::Pause { slot });
         }
-        self.drop_untold(slot);
+        self.drop_untold(now, slot);
     }
 
     /// Rules 3 and 7: drops what is not committed, and only that.
-    fn leave(&mut self, slot: Slot) {
+    fn leave(&mut self, now: Instant, slot: Slot) {
         let Some(part) = self.partitions.get_mut(&slot) else { return };
         part.leaving = true;
         part.hold = None;
-        self.drop_untold(slot);
+        self.drop_untold(now, slot);
     }
 
-    fn drop_untold(&mut self, slot: Slot) {
+    fn drop_untold(&mut self, now: Instant, slot: Slot) {
         let Some(part) = self.partitions.get_mut(&slot) else { return };
         let taken = std::mem::take(&mut part.taken);
-        self.held -= taken.len();
-        let dropped = part.dropped(slot, taken);
-        self.outputs.extend(dropped);
-        if self.limits.mode == Mode::AfterDispatch && part.waiting > 0 {
-            self.outputs.push_back(Output::Withdraw { slot, period: part.period });
+        let count = part.let_go(now, taken);
+        let (waiting, period) = (part.waiting, part.period);
+        self.drop_records(slot, count);
+        if self.limits.mode == Mode::AfterDispatch && waiting > 0 {
+            self.outputs.push_back(Output::Withdraw { slot, period });
+        }
+    }
+
+    fn drop_records(&mut self, slot: Slot, count: usize) {
+        self.held -= count;
+        if count > 0 {
+            self.outputs.push_back(Output::Drop { slot, count });
         }
     }
 
@@ -702,5 +734,5 @@ mod world;
 #[cfg(feature = "fuzzing")]
 pub fn fuzz(after_dispatch: bool, events: &[(u8, u8)]) -> Result<(), String> {
     let mode = if after_dispatch { Mode::AfterDispatch } else { world::BEFORE };
-    world::history(mode, world::Mutant::None, events)
+    world::history(mode, world::Mutant::None, events).map(drop)
 }

@@ -12,7 +12,9 @@
 //! | `consumer` | listening as the library sees it |
 //! | `group` | the thread that owns the consumer and does what the ledger says |
 //! | `ledger` | **which record may be dispatched when**: a state machine without I/O |
+//! | `reaper` | leaving a group, and the thread that waits for an unreachable coordinator |
 //! | `slots`, `record` | numbers for partitions; records that outlive librdkafka's messages |
+//! | `metadata` | what goes with each committed offset |
 //! | `start` | where a partition is read from when the group has not said so |
 //! | `reader` | reading without a group, for tools |
 //! | `topics` | names of topics, and making missing ones |
@@ -35,9 +37,11 @@ mod error;
 mod group;
 mod hand_over;
 mod ledger;
+mod metadata;
 mod native;
 mod producer;
 mod reader;
+mod reaper;
 mod record;
 mod slots;
 mod start;

@@ -1,7 +1,7 @@
 //! What librdkafka can do and its Rust wrapper does not offer: the only unsafe code of the crate.
 //!
-//! - commits whose results come per partition, and a look at the group's members, both without
-//!   blocking ([`ReplyQueue`]);
+//! - commits whose results come per partition, and looks at the group's members and offsets, all
+//!   without blocking ([`ReplyQueue`]);
 //! - whether a consumer is a member of its group ([`is_member`]);
 //! - whether an unconfirmed record may be on the broker ([`may_be_persisted`]);
 //! - the metadata of committed offsets, which the wrapper reads only when it is UTF-8
@@ -36,6 +36,18 @@ pub(super) enum Reply {
     /// Partitions by topic; 0 where the broker knows no such topic.
     Topics(Result<HashMap<String, i32>, RDKafkaErrorCode>),
     Group(Result<GroupView, RDKafkaErrorCode>),
+    /// What the group has committed; without the partitions that could not be looked at.
+    Offsets(Vec<CommittedOffset>),
+}
+
+/// What a group has committed of one partition.
+#[derive(Debug)]
+pub(super) struct CommittedOffset {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    /// Below zero where there is none.
+    pub(super) offset: i64,
+    pub(super) metadata: Vec<u8>,
 }
 
 /// The group as its coordinator sees it.
@@ -138,6 +150,28 @@ impl ReplyQueue {
         });
     }
 
+    /// Asks the coordinator what the group has committed of these partitions. The answer comes
+    /// through [`poll`](Self::poll).
+    pub(super) fn look_at_offsets<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        group: &CStr,
+        partitions: &TopicPartitionList,
+        timeout: Duration,
+    ) {
+        let kind = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+        // SAFETY: as above; the list is copied into the question, which is destroyed once.
+        self.ask(client, kind, timeout, |options| unsafe {
+            let name = group.as_ptr();
+            let mut question =
+                bindings::rd_kafka_ListConsumerGroupOffsets_new(name, partitions.ptr());
+            let client = client.native_ptr();
+            let queue = self.queue;
+            bindings::rd_kafka_ListConsumerGroupOffsets(client, &mut question, 1, options, queue);
+            bindings::rd_kafka_ListConsumerGroupOffsets_destroy(question);
+        });
+    }
+
     /// Asks a broker how many partitions topics have. The answer comes through
     /// [`poll`](Self::poll).
     ///
@@ -218,6 +252,9 @@ unsafe fn reply(event: *mut bindings::rd_kafka_event_t) -> Option<Reply> {
             bindings::RD_KAFKA_EVENT_DESCRIBECONSUMERGROUPS_RESULT => {
                 Some(Reply::Group(group_view(event)))
             }
+            bindings::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
+                Some(Reply::Offsets(committed_offsets(event)))
+            }
             bindings::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => {
                 Some(Reply::Topics(topic_counts(event)))
             }
@@ -267,6 +304,37 @@ unsafe fn group_view(
         let stable =
             bindings::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE;
         Ok(GroupView { stable: state == stable, assigned })
+    }
+}
+
+/// # Safety
+///
+/// `event` must be alive, and the answer to a question for one group's offsets.
+unsafe fn committed_offsets(event: *mut bindings::rd_kafka_event_t) -> Vec<CommittedOffset> {
+    // SAFETY: as for a group; an answer that is an error has no groups.
+    unsafe {
+        let result = bindings::rd_kafka_event_ListConsumerGroupOffsets_result(event);
+        let mut count = 0;
+        if is_error(bindings::rd_kafka_event_error(event)) || result.is_null() {
+            return Vec::new();
+        }
+        let groups = bindings::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
+        if groups.is_null() || count == 0 {
+            return Vec::new();
+        }
+        let partitions = bindings::rd_kafka_group_result_partitions(*groups);
+        let refused = !bindings::rd_kafka_group_result_error(*groups).is_null();
+        if refused || partitions.is_null() {
+            return Vec::new();
+        }
+        let good = entries(partitions).iter().filter(|entry| !is_error(entry.err));
+        good.map(|entry| CommittedOffset {
+            topic: CStr::from_ptr(entry.topic).to_string_lossy().into_owned(),
+            partition: entry.partition,
+            offset: entry.offset,
+            metadata: metadata(entry),
+        })
+        .collect()
     }
 }
 
@@ -355,19 +423,19 @@ unsafe fn entries<'a>(
 
 /// The metadata bytes of each entry of a list, in the order of its elements.
 pub(super) fn offset_metadata(list: &TopicPartitionList) -> Vec<Vec<u8>> {
-    // SAFETY: the list is borrowed and so alive and unchanged; `metadata` points to
-    // `metadata_size` bytes where it is not null.
-    unsafe {
-        entries(list.ptr())
-            .iter()
-            .map(|entry| {
-                if entry.metadata.is_null() {
-                    return Vec::new();
-                }
-                slice::from_raw_parts(entry.metadata.cast::<u8>(), entry.metadata_size).to_vec()
-            })
-            .collect()
+    // SAFETY: the list is borrowed and so alive and unchanged.
+    unsafe { entries(list.ptr()).iter().map(|entry| metadata(entry)).collect() }
+}
+
+/// # Safety
+///
+/// The list of `entry` must be alive and unchanged.
+unsafe fn metadata(entry: &bindings::rd_kafka_topic_partition_t) -> Vec<u8> {
+    if entry.metadata.is_null() {
+        return Vec::new();
     }
+    // SAFETY: what is not null points to `metadata_size` bytes of the list.
+    unsafe { slice::from_raw_parts(entry.metadata.cast::<u8>(), entry.metadata_size).to_vec() }
 }
 
 /// Whether a consumer has told its group's coordinator of itself and has not left since.

@@ -16,7 +16,7 @@ use rdkafka::{
     error::KafkaResult,
 };
 
-use super::{config::KafkaOptions, context::GroupContext, native, topics};
+use super::{config::KafkaOptions, context::GroupContext, metadata::Metadata, native, topics};
 
 /// How long a new topic is left to become known before it is asked for again.
 const NEW_TOPIC_PAUSE: Duration = Duration::from_millis(40);
@@ -110,7 +110,7 @@ impl Starts {
             if let Offset::Offset(offset) = entry.offset() {
                 offsets.insert((entry.topic().to_owned(), entry.partition()), offset);
             }
-            if let Some(count) = read_pin(&metadata) {
+            if let Some(count) = Metadata::read(&metadata).pin {
                 let pin = self.pins.entry(entry.topic().to_owned()).or_insert(count);
                 *pin = count.min(*pin);
             }
@@ -127,9 +127,9 @@ impl Starts {
         Ok(starts)
     }
 
-    /// The metadata that goes with each commit of a topic's partitions.
-    pub(super) fn metadata(&self, topic: &str) -> Option<String> {
-        self.pins.get(topic).map(|count| format!("{PIN_KEY}{count}"))
+    /// How many partitions a topic had at the group's first pin, as each commit carries on.
+    pub(super) fn pin(&self, topic: &str) -> Option<i32> {
+        self.pins.get(topic).copied()
     }
 
     fn first_start(
@@ -148,12 +148,6 @@ impl Starts {
         };
         Ok(Start { offset: Offset::Offset(offset), pin: Some(offset) })
     }
-}
-
-const PIN_KEY: &str = "partitions-at-pin=";
-
-fn read_pin(metadata: &[u8]) -> Option<i32> {
-    std::str::from_utf8(metadata).ok()?.strip_prefix(PIN_KEY)?.parse().ok()
 }
 
 /// How many partitions a topic has; 0 when it does not exist.
@@ -202,18 +196,5 @@ fn is_known_within(consumer: &BaseConsumer<GroupContext>, topic: &str, timeout: 
             return false;
         }
         std::thread::sleep(NEW_TOPIC_PAUSE.min(left));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::read_pin;
-
-    #[test]
-    fn only_our_own_metadata_is_read() {
-        assert_eq!(read_pin(b"partitions-at-pin=4"), Some(4));
-        for foreign in [&b""[..], b"partitions-at-pin=x", b"\xff\xfe", b"{}"] {
-            assert_eq!(read_pin(foreign), None);
-        }
     }
 }

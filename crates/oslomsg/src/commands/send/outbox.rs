@@ -26,7 +26,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// How long an interrupt goes unnoticed.
 const TICK: Duration = Duration::from_millis(50);
 /// Failures that are told one by one; the rest is counted.
-const MOST_TOLD: u64 = 10;
+const MOST_TOLD: u64 = 20;
 
 /// What finally became of notifications whose receipts said only that they were accepted.
 #[derive(Clone, Debug, Default)]

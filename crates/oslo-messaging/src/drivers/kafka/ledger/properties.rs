@@ -3,6 +3,7 @@
 use proptest::{
     collection::vec,
     prelude::{ProptestConfig, any},
+    strategy::{Strategy, ValueTree},
     test_runner::{TestError, TestRunner},
 };
 
@@ -19,7 +20,8 @@ fn search(mode: Mode, mutant: Mutant, cases: u32) -> Option<String> {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let events = vec((any::<u8>(), any::<u8>()), 0..EVENTS);
     let found = TestRunner::new(config).run(&events, |events| {
-        history(mode, mutant, &events).map_err(proptest::test_runner::TestCaseError::fail)
+        let played = history(mode, mutant, &events).map(drop);
+        played.map_err(proptest::test_runner::TestCaseError::fail)
     });
     match found {
         Ok(()) => None,
@@ -56,6 +58,7 @@ fn every_mistake_is_caught() {
         (Mutant::ForgetsTheWindow, "records wait"),
         (Mutant::NeverHearsOfTheEnd, "no end"),
         (Mutant::HidesUnknownCommits, "lost, 0 admitted"),
+        (Mutant::BelievesForeignTokens, "dispatched"),
     ];
     let after = [
         (Mutant::CommitsTooFar, "past"),
@@ -71,4 +74,17 @@ fn every_mistake_is_caught() {
         println!("{mode:?} {mutant:?}: {}", found.lines().next().unwrap_or("NOT CAUGHT"));
         assert!(!found.is_empty() && found.contains(words), "{mode:?} {mutant:?}: {found}");
     }
+}
+
+#[test]
+fn a_commit_that_is_read_back_saves_most_of_what_would_be_lost() {
+    let lost = |mutant| {
+        let mut runner = TestRunner::deterministic();
+        let events = vec((any::<u8>(), any::<u8>()), EVENTS);
+        let one = |runner: &mut TestRunner| events.new_tree(runner).unwrap().current();
+        (0..4_000).map(|_| history(BEFORE, mutant, &one(&mut runner)).unwrap()).sum::<usize>()
+    };
+    let (with, without) = (lost(Mutant::None), lost(Mutant::ReadsNoTokens));
+    println!("lost in 4,000 histories: {with}, without tokens {without}");
+    assert!(with * 2 < without, "{with} of {without}");
 }

@@ -1,8 +1,8 @@
 //! The ledger as its rules have it, case by case.
 
 use super::{
-    COMMIT_PAUSE, CommitFailure, FIRST_BACKOFF, FULL_BEFORE_PAUSE, Input, Ledger, Limits, Mode,
-    Output, Slot, Window,
+    COMMIT_PAUSE, CommitFailure, Committed, FIRST_BACKOFF, FULL_BEFORE_PAUSE, Input, Ledger,
+    Limits, Mode, Output, Slot, Window,
 };
 use std::time::{Duration, Instant};
 
@@ -165,15 +165,70 @@ fn a_commit_refused_while_the_partition_leaves_drops_its_records() {
     assert_eq!(bench.outputs(), [drop, Output::Release { slots: vec![0] }]);
 }
 
-#[test]
-fn an_unanswered_commit_of_a_lost_partition_is_counted() {
+/// A partition with two records that was lost under a commit that nobody answered.
+fn lost_in_doubt() -> Bench {
     let mut bench = Bench::new(Window::Fixed(2));
     bench.poll(0, 0..2);
     bench.outputs();
     bench.tell(Input::Lost { slots: vec![0] });
     assert_eq!(bench.outputs(), []);
     bench.answer(0, 0, Err(CommitFailure::Unanswered));
+    assert_eq!(bench.outputs(), [Output::AskCommitted { slots: vec![0] }]);
+    bench
+}
+
+#[test]
+fn an_unanswered_commit_that_is_read_back_counts_as_a_success() {
+    let mut bench = lost_in_doubt();
+    bench.tell(Input::Committed { slot: 0, found: Some(Committed { offset: 2, own: true }) });
+    assert_eq!(bench.outputs(), [dispatch(0, 1, 0..2)]);
+}
+
+#[test]
+fn what_another_member_committed_past_an_unanswered_commit_is_counted() {
+    for offset in [2, 9] {
+        let mut bench = lost_in_doubt();
+        bench.tell(Input::Committed { slot: 0, found: Some(Committed { offset, own: false }) });
+        assert_eq!(bench.outputs(), [Output::UnknownCommit { slot: 0, count: 2 }]);
+    }
+}
+
+#[test]
+fn an_unanswered_commit_that_may_still_arrive_is_counted() {
+    let mut bench = lost_in_doubt();
+    bench.tell(Input::Committed { slot: 0, found: Some(Committed { offset: 0, own: true }) });
     assert_eq!(bench.outputs(), [Output::UnknownCommit { slot: 0, count: 2 }]);
+}
+
+#[test]
+fn what_comes_back_is_not_committed_while_it_is_in_doubt_and_then_read_again() {
+    let mut bench = Bench::new(Window::Fixed(2));
+    bench.poll(0, 0..2);
+    bench.outputs();
+    bench.tell(Input::Lost { slots: vec![0] });
+    bench.tell(Input::Assigned { slot: 0, pin: None });
+    bench.answer(0, 0, Err(CommitFailure::Unanswered));
+    assert_eq!(bench.outputs(), [Output::AskCommitted { slots: vec![0] }]);
+    bench.poll(0, 0..2);
+    assert_eq!(bench.outputs(), [], "it would write over what is asked for");
+    bench.tell(Input::Committed { slot: 0, found: None });
+    bench.after(Duration::from_millis(250));
+    assert_eq!(bench.outputs(), [Output::AskCommitted { slots: vec![0] }], "asked again");
+    bench.tell(Input::Committed { slot: 0, found: Some(Committed { offset: 0, own: true }) });
+    let again = Output::Commit { id: 1, offsets: vec![(0, 2)] };
+    assert_eq!(bench.outputs(), [Output::Drop { slot: 0, count: 2 }, again]);
+}
+
+#[test]
+fn doubt_that_nobody_can_end_is_given_up_and_does_not_hold_up_the_stop() {
+    let mut bench = lost_in_doubt();
+    bench.tell(Input::Shutdown);
+    bench.tell(Input::Committed { slot: 0, found: None });
+    assert_eq!(bench.ledger.unfinished(), 2);
+    bench.after(Duration::from_secs(30));
+    let outputs = bench.outputs();
+    assert!(outputs.starts_with(&[Output::UnknownCommit { slot: 0, count: 2 }]), "{outputs:?}");
+    assert_eq!(outputs.last(), Some(&Output::Quiet));
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CommitFailure, CommitId, Input, Ledger, Limits, Mode, Output, Period, Slot, Window};
+use super::{
+    CommitFailure, CommitId, Committed, Input, Ledger, Limits, Mode, Output, Period, Slot, Window,
+};
 
 const SLOTS: Slot = 3;
 const MAX_RECORDS: usize = 8;
@@ -42,6 +44,10 @@ pub(super) enum Mutant {
     TakesLeftForDone,
     /// Does not count what it lost to an unanswered commit.
     HidesUnknownCommits,
+    /// Takes another member's commit for its own.
+    BelievesForeignTokens,
+    /// Takes its own commit for another member's: no mistake, only a waste.
+    ReadsNoTokens,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +67,13 @@ struct Given {
 
 #[derive(Debug, Default)]
 struct Partition {
-    /// What the group has committed.
+    /// What the group has committed, and in which of this member's periods; `None`: another did.
     committed: i64,
+    committed_in: Option<Period>,
+    /// The highest offset that a commit of this period reached the broker with.
+    arrived: Option<i64>,
+    /// A commit of this period that was not answered and is still on its way.
+    late: Option<(Period, i64)>,
     /// Where the client library goes on.
     position: i64,
     owned: bool,
@@ -95,6 +106,8 @@ struct World {
     given: Vec<Given>,
     next_period: Period,
     quiet: bool,
+    /// Questions that were not answered yet, with what was committed when they were asked.
+    asks: Vec<Vec<(Slot, Committed)>>,
     withdrawn: Vec<(Slot, Period)>,
 }
 
@@ -121,6 +134,7 @@ impl World {
             given: Vec::new(),
             next_period: 0,
             quiet: false,
+            asks: Vec::new(),
             withdrawn: Vec::new(),
         }
     }
@@ -140,7 +154,7 @@ impl World {
     /// One event of a history; what makes no sense at the moment does nothing.
     fn event(&mut self, what: u8, which: u8) -> Checked {
         let slot = Slot::from(which) % SLOTS;
-        match what % 16 {
+        match what % 18 {
             0 => self.assign(slot),
             1..=4 => self.poll(slot),
             5..=7 => self.answer(which),
@@ -149,6 +163,9 @@ impl World {
             12 if which.is_multiple_of(4) => self.lose(slot),
             13 if which.is_multiple_of(2) => self.revoke(),
             14 => self.now += Duration::from_millis(u64::from(which) * 40),
+            15 => self.tell_committed(which),
+            16 => self.arrive_late(slot),
+            17 => self.read_by_another(slot)?,
             _ => {}
         }
         self.settle()
@@ -168,6 +185,7 @@ impl World {
         part.position = part.committed;
         (part.taken, part.start) = (part.committed, part.committed);
         (part.confirmed, part.last_dispatched) = (None, None);
+        part.arrived = None;
         part.handled_now.clear();
         self.tell(Input::Assigned { slot, pin: None });
     }
@@ -196,6 +214,7 @@ impl World {
             // Only the owner's commits count on a broker.
             let current = part.owned && part.period == period;
             let (applied, result) = match which.wrapping_add(nth as u8) % 8 {
+                1 if !current => (false, Err(CommitFailure::Unanswered)),
                 _ if !current => (false, Err(CommitFailure::Refused)),
                 0 => (false, Err(CommitFailure::Refused)),
                 1 => (false, Err(CommitFailure::Unanswered)),
@@ -203,7 +222,10 @@ impl World {
                 _ => (true, Ok(())),
             };
             if applied {
-                part.committed = part.committed.max(offset);
+                (part.committed, part.committed_in) = (offset, Some(period));
+                part.arrived = part.arrived.max(Some(offset));
+            } else if current && result == Err(CommitFailure::Unanswered) {
+                part.late = Some((period, offset));
             }
             if result.is_ok() {
                 part.confirmed = part.confirmed.max(Some(offset));
@@ -213,6 +235,60 @@ impl World {
                 _ => result,
             };
             self.tell(Input::CommitResult { id, slot, result });
+        }
+    }
+
+    /// A commit that was not answered reaches the broker after all, unless the partition moved on.
+    fn arrive_late(&mut self, slot: Slot) {
+        let part = self.part(slot);
+        let Some((period, offset)) = part.late.take() else { return };
+        if part.owned && part.period == period && offset > part.committed {
+            (part.committed, part.committed_in) = (offset, Some(period));
+            part.arrived = part.arrived.max(Some(offset));
+        }
+    }
+
+    /// Another member owns what this one does not: it reads on, and commits.
+    fn read_by_another(&mut self, slot: Slot) -> Checked {
+        let after = self.after_dispatch();
+        let part = self.part(slot);
+        if part.owned {
+            return Ok(());
+        }
+        let offset = part.committed;
+        must!(
+            part.dispatched.insert(offset) || after,
+            "dispatched {slot} {offset} twice, elsewhere"
+        );
+        part.handled.insert(offset);
+        (part.committed, part.committed_in) = (offset + 1, None);
+        Ok(())
+    }
+
+    fn committed(&self, slot: Slot) -> Committed {
+        let part = &self.partitions[slot as usize];
+        Committed { offset: part.committed, own: part.committed_in.is_some() }
+    }
+
+    /// The oldest question is answered: as of when it was asked, as of now, or not.
+    fn tell_committed(&mut self, which: u8) {
+        if self.asks.is_empty() {
+            return;
+        }
+        for (slot, then) in self.asks.remove(0) {
+            let mut found = if which.is_multiple_of(2) { then } else { self.committed(slot) };
+            let part = self.part(slot);
+            if found.own && part.arrived >= Some(found.offset) {
+                // As good as an answer to the commit.
+                part.confirmed = part.confirmed.max(Some(found.offset));
+            }
+            match self.mutant {
+                Mutant::BelievesForeignTokens => found.own = true,
+                Mutant::ReadsNoTokens => found.own = false,
+                _ => {}
+            }
+            let found = (which % 8 > 1).then_some(found);
+            self.tell(Input::Committed { slot, found });
         }
     }
 
@@ -338,6 +414,12 @@ impl World {
                 part.position = offset;
                 Ok(())
             }
+            Output::AskCommitted { slots } => {
+                must!(!self.after_dispatch(), "in doubt of what was handled");
+                let asked = slots.into_iter().map(|slot| (slot, self.committed(slot)));
+                self.asks.push(asked.collect());
+                Ok(())
+            }
             Output::UnknownCommit { slot, count } => {
                 if self.mutant != Mutant::HidesUnknownCommits {
                     self.part(slot).unknown += count;
@@ -436,8 +518,8 @@ impl World {
         Ok(())
     }
 
-    /// The orderly stop, and the sums after it.
-    fn end(&mut self) -> Checked {
+    /// The orderly stop, and the sums after it: how much was lost.
+    fn end(&mut self) -> Result<usize, String> {
         self.tell(Input::Shutdown);
         self.settle()?;
         for _ in 0..300 {
@@ -445,6 +527,7 @@ impl World {
                 break;
             }
             self.answer(7);
+            self.tell_committed(7);
             self.begin(0);
             self.finish(0);
             self.now += Duration::from_millis(100);
@@ -452,17 +535,20 @@ impl World {
         }
         must!(self.quiet, "no end after a shutdown");
         must!(self.given.is_empty(), "quiet with records left: {:?}", self.given);
+        let mut all = 0;
         for (slot, part) in self.partitions.iter().enumerate() {
             let reached = if self.after_dispatch() { &part.handled } else { &part.dispatched };
             let lost = (0..part.committed).filter(|offset| !reached.contains(offset)).count();
             must!(lost <= part.unknown, "{lost} of {slot} lost, {} admitted", part.unknown);
+            all += lost;
         }
-        Ok(())
+        Ok(all)
     }
 }
 
-/// Each event is a byte that says what, and one that says which.
-pub(super) fn history(mode: Mode, mutant: Mutant, events: &[(u8, u8)]) -> Checked {
+/// Plays a history; how many records it lost, all of them admitted. Each event is a byte that says
+/// what, and one that says which.
+pub(super) fn history(mode: Mode, mutant: Mutant, events: &[(u8, u8)]) -> Result<usize, String> {
     let mut world = World::new(mode, mutant);
     for slot in 0..SLOTS {
         world.assign(slot);
