@@ -9,6 +9,7 @@
 #   make asan      damaged answers again, with AddressSanitizer in the library and in librdkafka
 #   make faults    real brokers, members and sends killed, frozen and cut off (45 minutes)
 #   make counts    instructions for each notification, beside those that are kept; make counts-renew
+#   make soak      an hour on a broker that restarts: memory, descriptors, threads, lost, twice (MINUTES=60)
 #   make docs      renews docs/options.md from the table of options
 
 SHELL := bash
@@ -67,3 +68,10 @@ counts counts-renew: deps-test
 faults: deps-test
 	cargo build --quiet --locked --workspace $(features) --bin faults
 	FAULTS_JSON=$(cache)/faults.json $(CARGO_TARGET_DIR)/debug/faults full $(FAULTS)
+
+# A notifier, two listeners and a broker that restarts every 10 minutes.
+.PHONY: soak
+MINUTES ?= 60
+soak: deps-test
+	cargo build --quiet --locked --workspace --bins $(features)
+	$(CARGO_TARGET_DIR)/debug/soak $(MINUTES)

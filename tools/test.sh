@@ -57,6 +57,8 @@ stage faults cargo run --locked --quiet --workspace "${features[@]}" --bin fault
 # Fails where a count grew by more than 5 %, or a ratio is worse than half its goal.
 stage counts tools/bench.sh counts crates/bench/counts.txt
 stage bench tools/bench.sh short
+# The long form is `make soak`.
+stage soak cargo run --quiet --locked "${features[@]}" --bin soak -- 40s
 
 printf '\n'
 for i in "${!names[@]}"; do
