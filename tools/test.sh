@@ -46,7 +46,7 @@ stage features tools/features.sh
 rust_tests unit --workspace --lib --bins
 rust_tests doc-examples --workspace --doc
 rust_tests golden --workspace --test golden
-rust_tests test-kit --workspace --test testkit
+rust_tests test-kit --workspace --test testkit --test proxy
 rust_tests kafka --workspace --test kafka -- --skip interop::
 rust_tests hostile --workspace --test hostile
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1

@@ -10,6 +10,8 @@
 //! cluster.start(2);
 //! ```
 //!
+//! Between clients and nodes a [`Proxy`] can make the network as bad as a test needs it.
+//!
 //! The brokers are no children of the test: `kit/kafka.sh` is, the *guardian*, in a session of its own. It
 //! starts the brokers, obeys lines on its standard input, and when that ends, which the system sees to whatever
 //! happens to the test, it kills them and wipes their folder. Should the guardian be killed, the kernel kills
@@ -21,6 +23,8 @@
 mod guardian;
 mod kafka;
 mod names;
+mod proxy;
 
 pub use kafka::{Kafka, Layout, Listener, ProxyPorts, shared};
 pub use names::unique;
+pub use proxy::{Direction, Faults, Flips, Proxy};

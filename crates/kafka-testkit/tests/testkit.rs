@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kafka_testkit::{Kafka, Layout, Listener, shared, unique};
+use kafka_testkit::{Kafka, Layout, Listener, Proxy, shared, unique};
 
 /// Lets a killed node come back sooner: the controller first waits for the end of its session.
 const SHORT_SESSION: &str = "broker.session.timeout.ms=2000";
@@ -82,7 +82,11 @@ fn a_shared_node_answers() {
     assert_eq!(kafka.nodes(), 1);
     assert_eq!(kafka.transport_url(), format!("kafka://{}/", kafka.bootstrap()));
     assert!(answers(kafka.bootstrap()));
-    assert!(answers(&format!("127.0.0.1:{}", kafka.proxies()[0].broker)));
+    let ports = kafka.proxies()[0];
+    assert!(answers(&format!("127.0.0.1:{}", ports.broker)));
+    let proxy = Proxy::start(ports);
+    assert!(answers(&format!("127.0.0.1:{}", ports.advertised)));
+    assert_eq!(proxy.accepted(), 1);
 }
 
 #[test]
