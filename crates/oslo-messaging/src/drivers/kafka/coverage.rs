@@ -17,7 +17,8 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// When all was there: the broker that was asked may itself have been behind.
 const LAST_LOOK: Duration = Duration::from_secs(30);
-/// The group was changing, or did not answer.
+/// The group was changing, or did not answer. Longer each time, up to the longest pause: a broker
+/// that is away can keep the group from being seen whole.
 const NEXT_TRY: Duration = Duration::from_secs(5);
 /// Joins in a row that did not help make the next one wait longer, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -29,6 +30,7 @@ pub(super) struct Coverage {
     last_look: bool,
     gaps: u32,
     rejoins: u32,
+    unclear: u32,
 }
 
 /// What one look at the group showed.
@@ -47,6 +49,7 @@ impl Coverage {
     pub(super) fn rebalanced(&mut self, now: Instant) {
         let pause = FIRST_LOOK.saturating_mul(1 << self.rejoins.min(6)).min(LONGEST_PAUSE);
         (self.look_at, self.last_look, self.gaps) = (Some(now + pause), false, 0);
+        self.unclear = 0;
     }
 
     /// This member has no part in the group at the moment.
@@ -87,7 +90,11 @@ impl Coverage {
                 self.look_at = Some(now + LONGEST_PAUSE);
                 return true;
             }
-            Seen::Unclear => self.look_at = Some(now + NEXT_TRY),
+            Seen::Unclear => {
+                let pause = NEXT_TRY.saturating_mul(1 << self.unclear.min(6)).min(LONGEST_PAUSE);
+                self.look_at = Some(now + pause);
+                self.unclear += 1;
+            }
             Seen::Refused => {}
         }
         false
@@ -147,6 +154,13 @@ mod tests {
         coverage.rebalanced(now);
         assert!(!coverage.saw(now, Seen::Unclear));
         assert!(coverage.is_due(now + NEXT_TRY));
+        assert!(!coverage.saw(now, Seen::Unclear));
+        assert!(!coverage.is_due(now + NEXT_TRY), "not at the same pace");
+        assert!(coverage.is_due(now + NEXT_TRY * 2));
+        for _ in 0..70 {
+            assert!(!coverage.saw(now, Seen::Unclear));
+        }
+        assert!(coverage.is_due(now + LONGEST_PAUSE));
         assert!(!coverage.saw(now, Seen::Refused));
         assert_eq!(coverage.next_look(), None);
     }

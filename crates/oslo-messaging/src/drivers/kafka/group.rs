@@ -8,7 +8,11 @@
 use std::{
     collections::{BTreeSet, HashMap},
     ffi::CString,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{self, Receiver, Sender},
+    },
     time::{Duration, Instant},
 };
 
@@ -25,9 +29,10 @@ use super::{
     context::{GroupContext, GroupEvent},
     coverage::{Coverage, Seen, missing},
     error::{broker_error, words},
+    group_view::{self, CommittedOffset, GroupView, Looked},
     ledger::{CommitFailure, CommitId, Committed, Input, Ledger, Limits, Output, Period, Slot},
     metadata::{self, Metadata},
-    native::{CommitReply, CommittedOffset, GroupView, Reply, ReplyQueue},
+    native::{CommitReply, Reply, ReplyQueue},
     reaper::Leaving,
     record::{Bodies, incoming},
     slots::Slots,
@@ -42,10 +47,6 @@ use crate::{
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// One question to the brokers, asked between two looks at everything else.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-/// The question to the group's coordinator. librdkafka 2.12.1 aborts the process when such a question
-/// has timed out while its coordinator was away, and the coordinator then comes back: so this one
-/// waits for it, as long as librdkafka allows. Nobody else waits.
-const ASK_COORDINATOR_TIMEOUT: Duration = Duration::from_secs(3600);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// After topics were made: time for all brokers to hear of them before the group is dealt out.
 const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
@@ -75,6 +76,8 @@ pub(super) struct GroupThread {
     expected: HashMap<Slot, i64>,
     ask_after: Instant,
     coverage: Coverage,
+    /// Answers to looks at the group.
+    looks: (Sender<Looked>, Receiver<Looked>),
     /// Partitions of the topics, as the last look showed.
     counts: HashMap<String, i32>,
     complain_at: Instant,
@@ -115,6 +118,7 @@ impl GroupThread {
             expected: HashMap::new(),
             ask_after: now,
             coverage: Coverage::default(),
+            looks: mpsc::channel(),
             counts: HashMap::new(),
             complain_at: now + FIRST_COMPLAINT,
             progress: Vec::new(),
@@ -231,8 +235,12 @@ impl GroupThread {
             match reply {
                 Reply::Commit(reply) => self.take_commit_reply(now, reply),
                 Reply::Topics(counts) => self.take_counts(now, counts),
-                Reply::Group(view) => self.take_group_view(now, view),
-                Reply::Offsets(found) => self.take_offsets(now, &found),
+            }
+        }
+        while let Ok(looked) = self.looks.1.try_recv() {
+            match looked {
+                Looked::Group(view) => self.take_group_view(now, view),
+                Looked::Offsets(found) => self.take_offsets(now, &found),
             }
         }
     }
@@ -260,10 +268,19 @@ impl GroupThread {
     }
 
     fn ask_committed(&mut self, slots: Vec<Slot>) {
-        let Ok(group) = CString::new(self.group.as_str()) else { return };
         let list = self.list(slots.iter().map(|slot| (*slot, None)));
         self.asked = slots;
-        self.replies.look_at_offsets(self.consumer.client(), &group, &list, ASK_TIMEOUT);
+        group_view::offsets(&self.options, &self.group, list, ASK_TIMEOUT, self.look());
+    }
+
+    /// Takes the answer to one question, from any thread.
+    fn look(&self) -> impl FnOnce(Looked) + Send + 'static {
+        let (looks, shared) = (self.looks.0.clone(), Arc::clone(&self.shared));
+        move |looked| {
+            // A group thread that has ended has no use for it.
+            let _ = looks.send(looked);
+            shared.wake.call();
+        }
     }
 
     fn take_offsets(&mut self, now: Instant, found: &[CommittedOffset]) {
@@ -451,15 +468,12 @@ impl GroupThread {
         now: Instant,
         counts: Result<HashMap<String, i32>, RDKafkaErrorCode>,
     ) {
-        match (counts, CString::new(self.group.as_str())) {
-            (Ok(counts), Ok(group)) => {
+        match counts {
+            Ok(counts) => {
                 self.counts = counts;
-                let client = self.consumer.client();
-                self.replies.look_at_group(client, &group, ASK_COORDINATOR_TIMEOUT);
+                group_view::group(&self.options, &self.group, ASK_TIMEOUT, self.look());
             }
-            (Err(code), _) => self.coverage_unknown(now, code),
-            // The consumer was not made with such a name.
-            (_, Err(_)) => {}
+            Err(code) => self.coverage_unknown(now, code),
         }
     }
 

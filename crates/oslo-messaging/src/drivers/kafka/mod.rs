@@ -35,6 +35,7 @@ mod dead_letters;
 mod drain;
 mod error;
 mod group;
+mod group_view;
 mod hand_over;
 mod ledger;
 mod metadata;

@@ -1,6 +1,6 @@
 //! What librdkafka can do and its Rust wrapper does not offer: the only unsafe code of the crate.
 //!
-//! - commits whose results come per partition, and looks at the group's members and offsets, all
+//! - commits whose results come per partition, and a look at topics, both
 //!   without blocking ([`ReplyQueue`]);
 //! - whether a consumer is a member of its group ([`is_member`]);
 //! - whether an unconfirmed record may be on the broker ([`may_be_persisted`]);
@@ -35,28 +35,6 @@ pub(super) enum Reply {
     Commit(CommitReply),
     /// Partitions by topic; 0 where the broker knows no such topic.
     Topics(Result<HashMap<String, i32>, RDKafkaErrorCode>),
-    Group(Result<GroupView, RDKafkaErrorCode>),
-    /// What the group has committed; without the partitions that could not be looked at.
-    Offsets(Vec<CommittedOffset>),
-}
-
-/// What a group has committed of one partition.
-#[derive(Debug)]
-pub(super) struct CommittedOffset {
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    /// Below zero where there is none.
-    pub(super) offset: i64,
-    pub(super) metadata: Vec<u8>,
-}
-
-/// The group as its coordinator sees it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct GroupView {
-    /// Nobody is joining or leaving at this moment.
-    pub(super) stable: bool,
-    /// The partitions of all members.
-    pub(super) assigned: Vec<(String, i32)>,
 }
 
 /// The answer to one commit request.
@@ -131,47 +109,6 @@ impl ReplyQueue {
         }
     }
 
-    /// Asks the coordinator for the group's members. The answer comes through
-    /// [`poll`](Self::poll).
-    pub(super) fn look_at_group<C: ClientContext>(
-        &self,
-        client: &Client<C>,
-        group: &CStr,
-        timeout: Duration,
-    ) {
-        let kind = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        let mut names = [group.as_ptr()];
-        // SAFETY: client, name and queue are alive; librdkafka copies name and options before it
-        // returns.
-        self.ask(client, kind, timeout, |options| unsafe {
-            let (client, count) = (client.native_ptr(), names.len());
-            let names = names.as_mut_ptr();
-            bindings::rd_kafka_DescribeConsumerGroups(client, names, count, options, self.queue);
-        });
-    }
-
-    /// Asks the coordinator what the group has committed of these partitions. The answer comes
-    /// through [`poll`](Self::poll).
-    pub(super) fn look_at_offsets<C: ClientContext>(
-        &self,
-        client: &Client<C>,
-        group: &CStr,
-        partitions: &TopicPartitionList,
-        timeout: Duration,
-    ) {
-        let kind = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        // SAFETY: as above; the list is copied into the question, which is destroyed once.
-        self.ask(client, kind, timeout, |options| unsafe {
-            let name = group.as_ptr();
-            let mut question =
-                bindings::rd_kafka_ListConsumerGroupOffsets_new(name, partitions.ptr());
-            let client = client.native_ptr();
-            let queue = self.queue;
-            bindings::rd_kafka_ListConsumerGroupOffsets(client, &mut question, 1, options, queue);
-            bindings::rd_kafka_ListConsumerGroupOffsets_destroy(question);
-        });
-    }
-
     /// Asks a broker how many partitions topics have. The answer comes through
     /// [`poll`](Self::poll).
     ///
@@ -185,7 +122,8 @@ impl ReplyQueue {
     ) {
         let kind = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
         let mut names: Vec<_> = topics.iter().map(|topic| topic.as_ptr()).collect();
-        // SAFETY: as above; the collection is destroyed once.
+        // SAFETY: client, names and queue are alive; librdkafka copies names and options before it
+        // returns; the collection is destroyed once.
         self.ask(client, kind, timeout, |options| unsafe {
             let topics =
                 bindings::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
@@ -249,12 +187,6 @@ unsafe fn reply(event: *mut bindings::rd_kafka_event_t) -> Option<Reply> {
     unsafe {
         match bindings::rd_kafka_event_type(event) {
             bindings::RD_KAFKA_EVENT_OFFSET_COMMIT => commit_reply(event).map(Reply::Commit),
-            bindings::RD_KAFKA_EVENT_DESCRIBECONSUMERGROUPS_RESULT => {
-                Some(Reply::Group(group_view(event)))
-            }
-            bindings::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
-                Some(Reply::Offsets(committed_offsets(event)))
-            }
             bindings::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => {
                 Some(Reply::Topics(topic_counts(event)))
             }
@@ -265,86 +197,12 @@ unsafe fn reply(event: *mut bindings::rd_kafka_event_t) -> Option<Reply> {
 
 /// # Safety
 ///
-/// `event` must be alive, and the answer to a question for one group.
-unsafe fn group_view(
-    event: *mut bindings::rd_kafka_event_t,
-) -> Result<GroupView, RDKafkaErrorCode> {
-    // SAFETY: the event is alive and owns all that is read here until it is destroyed; arrays have
-    // the lengths that librdkafka says, and what may be null is looked at first.
-    unsafe {
-        let code = bindings::rd_kafka_event_error(event);
-        if is_error(code) {
-            return Err(code.into());
-        }
-        let result = bindings::rd_kafka_event_DescribeConsumerGroups_result(event);
-        let mut count = 0;
-        let groups = bindings::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
-        if groups.is_null() || count == 0 {
-            return Err(RDKafkaErrorCode::Unknown);
-        }
-        let group = *groups;
-        let error = bindings::rd_kafka_ConsumerGroupDescription_error(group);
-        if !error.is_null() {
-            return Err(bindings::rd_kafka_error_code(error).into());
-        }
-        let state = bindings::rd_kafka_ConsumerGroupDescription_state(group);
-        let mut assigned = Vec::new();
-        for index in 0..bindings::rd_kafka_ConsumerGroupDescription_member_count(group) {
-            let member = bindings::rd_kafka_ConsumerGroupDescription_member(group, index);
-            let partitions = bindings::rd_kafka_MemberAssignment_partitions(
-                bindings::rd_kafka_MemberDescription_assignment(member),
-            );
-            if !partitions.is_null() {
-                assigned.extend(entries(partitions).iter().map(|entry| {
-                    let topic = CStr::from_ptr(entry.topic).to_string_lossy().into_owned();
-                    (topic, entry.partition)
-                }));
-            }
-        }
-        let stable =
-            bindings::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE;
-        Ok(GroupView { stable: state == stable, assigned })
-    }
-}
-
-/// # Safety
-///
-/// `event` must be alive, and the answer to a question for one group's offsets.
-unsafe fn committed_offsets(event: *mut bindings::rd_kafka_event_t) -> Vec<CommittedOffset> {
-    // SAFETY: as for a group; an answer that is an error has no groups.
-    unsafe {
-        let result = bindings::rd_kafka_event_ListConsumerGroupOffsets_result(event);
-        let mut count = 0;
-        if is_error(bindings::rd_kafka_event_error(event)) || result.is_null() {
-            return Vec::new();
-        }
-        let groups = bindings::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
-        if groups.is_null() || count == 0 {
-            return Vec::new();
-        }
-        let partitions = bindings::rd_kafka_group_result_partitions(*groups);
-        let refused = !bindings::rd_kafka_group_result_error(*groups).is_null();
-        if refused || partitions.is_null() {
-            return Vec::new();
-        }
-        let good = entries(partitions).iter().filter(|entry| !is_error(entry.err));
-        good.map(|entry| CommittedOffset {
-            topic: CStr::from_ptr(entry.topic).to_string_lossy().into_owned(),
-            partition: entry.partition,
-            offset: entry.offset,
-            metadata: metadata(entry),
-        })
-        .collect()
-    }
-}
-
-/// # Safety
-///
 /// `event` must be alive, and the answer to a question for topics.
 unsafe fn topic_counts(
     event: *mut bindings::rd_kafka_event_t,
 ) -> Result<HashMap<String, i32>, RDKafkaErrorCode> {
-    // SAFETY: as for a group.
+    // SAFETY: the event is alive and owns all that is read here until it is destroyed; arrays have
+    // the lengths that librdkafka says.
     unsafe {
         let code = bindings::rd_kafka_event_error(event);
         if is_error(code) {
