@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_executor::block_on;
-use kafka_testkit::{Kafka, Layout};
+use kafka_testkit::{Kafka, Layout, Proxy};
 use oslo_messaging::wire;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
@@ -29,10 +29,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A loaded machine may be too slow for the elections of three nodes that come up at once.
 const STARTS: u32 = 3;
 
-fn start_kafka() -> Kafka {
-    Kafka::with(Layout::Cluster, &["broker.session.timeout.ms=9000"])
-}
-
 pub(crate) struct Cluster {
     kafka: Kafka,
     down: BTreeSet<u32>,
@@ -44,8 +40,15 @@ impl Cluster {
     /// Three nodes, replication factor 3, two in-sync replicas at least, Kafka's own time until a
     /// node counts as dead.
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with more properties of the brokers.
+    pub(crate) fn with(properties: &[&str]) -> Self {
+        let properties = [&["broker.session.timeout.ms=9000"], properties].concat();
+        let start = || Kafka::with(Layout::Cluster, &properties);
         let kafka = (1..=STARTS)
-            .find_map(|_| catch_unwind(start_kafka).ok())
+            .find_map(|_| catch_unwind(start).ok())
             .unwrap_or_else(|| panic!("the cluster did not come up in {STARTS} tries"));
         let client = consumer(&kafka, "faults-ground-truth");
         Self { kafka, down: BTreeSet::new(), frozen: BTreeSet::new(), client }
@@ -53,6 +56,23 @@ impl Cluster {
 
     pub(crate) fn url(&self) -> String {
         self.kafka.transport_url()
+    }
+
+    /// The same for librdkafka.
+    pub(crate) fn bootstrap(&self) -> &str {
+        self.kafka.bootstrap()
+    }
+
+    /// A proxy in front of each node, and where clients enter to stay behind them.
+    pub(crate) fn proxies(&self) -> (Vec<Proxy>, String) {
+        let proxies: Vec<Proxy> = self.kafka.proxies().iter().copied().map(Proxy::start).collect();
+        let hosts: Vec<String> =
+            proxies.iter().map(|p| format!("127.0.0.1:{}", p.port())).collect();
+        (proxies, format!("kafka://{}/", hosts.join(",")))
+    }
+
+    pub(crate) fn pid(&self, node: u32) -> u32 {
+        self.kafka.pid(node)
     }
 
     pub(crate) fn nodes(&self) -> Vec<u32> {
@@ -168,6 +188,15 @@ impl Cluster {
                 .collect();
             if leaders.is_empty() { Err("none".to_owned()) } else { Ok(leaders) }
         })
+    }
+
+    /// The leader of a topic's first partition, as one node sees it.
+    pub(crate) fn leader_by(&self, node: u32, topic: &str) -> Option<u32> {
+        let address = self.kafka.bootstrap().split(',').nth(node as usize - 1)?;
+        let mut config = client_config(&self.kafka);
+        let asker: BaseConsumer = config.set("bootstrap.servers", address).create().ok()?;
+        let all = asker.fetch_metadata(Some(topic), ONE_TRY).ok()?;
+        u32::try_from(all.topics().first()?.partitions().first()?.leader()).ok()
     }
 
     /// The node that coordinates a group: the leader of the partition where Kafka keeps it.

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     env,
-    fs::File,
+    fs::{self, File},
     path::Path,
     process::{self, Child, Command, Stdio},
     thread,
@@ -57,6 +57,15 @@ impl Role {
             sends: 0,
             ended: None,
         }
+    }
+
+    /// Most memory that it had so far, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
+        let status = fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number.and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
     /// Reads on in its journal.

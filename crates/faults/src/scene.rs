@@ -37,6 +37,8 @@ pub(crate) struct Scene<'c> {
     pub(crate) partitions: i32,
     /// What the members that start from now on give their orderly end.
     pub(crate) close_seconds: u64,
+    /// Where roles connect to.
+    entrance: String,
     folder: PathBuf,
     pub(crate) publishers: Vec<Role>,
     control_publishers: Vec<u32>,
@@ -119,6 +121,7 @@ impl<'c> Scene<'c> {
         fs::create_dir(&folder).expect("the temporary folder can be written");
         cluster.make_topic(&format!("{base}.info"), partitions);
         Self {
+            entrance: cluster.url(),
             cluster,
             base,
             partitions,
@@ -134,6 +137,11 @@ impl<'c> Scene<'c> {
         }
     }
 
+    /// Lets the roles that are started from now on connect to another place.
+    pub(crate) fn enter_at(&mut self, entrance: String) {
+        self.entrance = entrance;
+    }
+
     pub(crate) fn topic(&self) -> String {
         format!("{}.info", self.base)
     }
@@ -146,14 +154,19 @@ impl<'c> Scene<'c> {
     /// four publishers of 50 records a second, and a seeded one.
     pub(crate) fn usual(cluster: &'c mut Cluster, send_query: &str, listen_query: &str) -> Self {
         let mut scene = Self::new(cluster, 4);
-        scene.group(Kind::Judged(Mode::Amo), listen_query, 0, 2);
-        scene.group(Kind::Judged(Mode::Alo), listen_query, 0, 2);
-        scene.group(Kind::Seeded, listen_query, 0, 1);
-        scene.wait_ready();
-        scene.publish(4, send_query, &Pace::per_second(50), false);
-        scene.publish(1, send_query, &Pace::per_second(50), true);
-        scene.wait_sends(20);
+        scene.fill(send_query, listen_query);
         scene
+    }
+
+    /// Starts the roles of the usual scene.
+    pub(crate) fn fill(&mut self, send_query: &str, listen_query: &str) {
+        self.group(Kind::Judged(Mode::Amo), listen_query, 0, 2);
+        self.group(Kind::Judged(Mode::Alo), listen_query, 0, 2);
+        self.group(Kind::Seeded, listen_query, 0, 1);
+        self.wait_ready();
+        self.publish(4, send_query, &Pace::per_second(50), false);
+        self.publish(1, send_query, &Pace::per_second(50), true);
+        self.wait_sends(20);
     }
 
     /// Starts publishers whose keys are spread over the partitions.
@@ -233,7 +246,7 @@ impl<'c> Scene<'c> {
 
     fn url(&self, query: &str) -> String {
         let query: Vec<&str> = query.split('&').filter(|part| !part.is_empty()).collect();
-        format!("{}?{}", self.cluster.url(), query.join("&"))
+        format!("{}?{}", self.entrance, query.join("&"))
     }
 
     /// Waits until every group has all partitions.

@@ -1,10 +1,11 @@
 //! A bad network between clients and a node: a TCP proxy on loopback whose faults are switched while it runs.
 
+mod owner;
 mod pump;
 
 use std::{
     io,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,6 +15,7 @@ use std::{
 };
 
 use crate::kafka::ProxyPorts;
+use owner::owns;
 use pump::{Connection, End, Pump};
 
 /// Where bytes go.
@@ -58,7 +60,7 @@ pub struct Flips {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
-    port: u16,
+    address: SocketAddrV4,
     /// `None` while connections are refused.
     acceptor: Mutex<Option<Acceptor>>,
 }
@@ -66,9 +68,11 @@ pub struct Proxy {
 /// What its threads share.
 #[derive(Debug)]
 struct Shared {
-    target: u16,
+    target: SocketAddrV4,
     switches: Mutex<Switches>,
     open: Mutex<Vec<Open>>,
+    /// Processes whose connections are reset.
+    shunned: Mutex<Vec<u32>>,
     accepted: AtomicU64,
     passed: [AtomicU64; 2],
 }
@@ -109,22 +113,33 @@ impl Proxy {
     ///
     /// When the port cannot be bound.
     pub fn between(port: u16, target: u16) -> Self {
-        let listener = listen(port);
+        let local = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        Self::at(local(port), local(target))
+    }
+
+    /// Listens at one address and connects to another one, such as 127.0.1.2 and 127.0.2.2.
+    ///
+    /// # Panics
+    ///
+    /// When the address cannot be bound.
+    pub fn at(address: SocketAddrV4, target: SocketAddrV4) -> Self {
+        let listener = listen(address);
         let port = listener.local_addr().expect("a bound listener has an address").port();
         let shared = Arc::new(Shared {
             target,
             switches: Mutex::default(),
             open: Mutex::default(),
+            shunned: Mutex::default(),
             accepted: AtomicU64::new(0),
             passed: [const { AtomicU64::new(0) }; 2],
         });
         let acceptor = Mutex::new(Some(Acceptor::start(listener, &shared)));
-        Self { shared, port, acceptor }
+        Self { shared, address: SocketAddrV4::new(*address.ip(), port), acceptor }
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Where it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// What happens to bytes from now on, on open connections, too. Bytes that are under way stay so.
@@ -140,9 +155,16 @@ impl Proxy {
         self.set(Direction::ToClient, faults);
     }
 
-    /// No faults, and new connections are taken. Connections that have lost bytes are reset.
+    /// Resets the connections of these processes, those that are open and new ones, and no others.
+    pub fn shun(&self, pids: &[u32]) {
+        *lock(&self.shared.shunned) = pids.to_vec();
+        self.shared.end(End::Reset, |connection| owns(pids, connection.client()));
+    }
+
+    /// No faults, and all new connections are taken. Connections that have lost bytes are reset.
     pub fn heal(&self) {
         self.set_both(Faults::default());
+        self.shun(&[]);
         self.shared.end(End::Reset, |connection| connection.has_lost_bytes());
         self.refuse(false);
     }
@@ -161,10 +183,10 @@ impl Proxy {
         let mut acceptor = lock(&self.acceptor);
         if refuse {
             if let Some(acceptor) = acceptor.take() {
-                acceptor.end(self.port);
+                acceptor.end(self.address);
             }
         } else if acceptor.is_none() {
-            *acceptor = Some(Acceptor::start(listen(self.port), &self.shared));
+            *acceptor = Some(Acceptor::start(listen(self.address), &self.shared));
         }
     }
 
@@ -214,10 +236,10 @@ impl Acceptor {
         Self { stop, thread }
     }
 
-    fn end(self, port: u16) {
+    fn end(self, address: SocketAddrV4) {
         self.stop.store(true, Ordering::Relaxed);
         // Wakes it. The connection is reset with the listener.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+        let _ = TcpStream::connect(address);
         let _ = self.thread.join();
     }
 }
@@ -227,7 +249,9 @@ impl Shared {
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         let mut open = lock(&self.open);
         open.retain(|open| !open.pumps.iter().all(JoinHandle::is_finished));
-        let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.target)) else {
+        let shunned = client.peer_addr().is_ok_and(|peer| owns(&lock(&self.shunned), peer));
+        let broker = if shunned { None } else { TcpStream::connect(self.target).ok() };
+        let Some(broker) = broker else {
             // As a node that is down would answer.
             let _ = pump::reset_at_close(&client);
             return;
@@ -255,17 +279,17 @@ impl Shared {
     }
 }
 
-fn listen(port: u16) -> TcpListener {
+fn listen(address: SocketAddrV4) -> TcpListener {
     // The port is reserved by the kit, but a connection that is just ending may still hold it.
     let mut attempts = 0;
     loop {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        match TcpListener::bind(address) {
             Ok(listener) => return listener,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts < 100 => {
                 attempts += 1;
                 thread::sleep(Duration::from_millis(20));
             }
-            Err(error) => panic!("port {port} cannot be bound for a proxy: {error}"),
+            Err(error) => panic!("{address} cannot be bound for a proxy: {error}"),
         }
     }
 }

@@ -214,6 +214,20 @@ fn a_server_that_is_down_resets_its_clients() {
 }
 
 #[test]
+fn the_connections_of_a_shunned_process_are_reset_and_no_others() {
+    let proxy = Proxy::between(0, echo());
+    let mut open = client(&proxy);
+    round_trip(&mut open, b"x").unwrap();
+    proxy.shun(&[1]);
+    assert_eq!(round_trip(&mut open, b"not mine").unwrap(), b"not mine");
+    proxy.shun(&[1, std::process::id()]);
+    assert_eq!(open.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(client(&proxy).read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    proxy.heal();
+    round_trip(&mut client(&proxy), b"x").unwrap();
+}
+
+#[test]
 fn nothing_outlives_the_proxy() {
     let proxy = Proxy::between(0, echo());
     let mut clients: Vec<_> = (0..10).map(|_| client(&proxy)).collect();

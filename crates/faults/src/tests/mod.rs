@@ -6,6 +6,7 @@
 
 mod brokers;
 mod members;
+mod network;
 mod outage;
 mod shutdown;
 mod topics;
@@ -65,6 +66,10 @@ pub(crate) const ALL: &[Test] = &[
     test(11, "a listener frozen for its session and 10 s", members::listener_frozen),
     test(12, "members come and go, four kinds of groups", members::four_storms),
     test(13, "an endpoint slower than max.poll.interval.ms", members::slow_endpoint),
+    test(14, "latency, little bandwidth, tiny packets", network::slow),
+    test(15, "connections cut and reset each second", network::cut),
+    test(16, "answers vanish for 40 s", network::answers_lost),
+    test(17, "the leader cut off from the other brokers", network::isolated),
     test(18, "partitions added, records deleted", topics::events),
     short(test(20, "SIGTERM under load, brokers up, down and frozen", shutdown::all)),
     test(21, "all brokers frozen for 8 s, then gone for 60 s", outage::frozen_then_gone),

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -36,6 +36,7 @@ pub(super) enum End {
 pub(super) struct Connection {
     /// By direction: who gets its bytes.
     ends: [TcpStream; 2],
+    client: SocketAddr,
     end: AtomicU8,
     lost_bytes: AtomicBool,
 }
@@ -47,6 +48,7 @@ impl Connection {
             stream.set_write_timeout(Some(NOTICE))?;
         }
         Ok(Self {
+            client: client.peer_addr()?,
             ends: [broker, client],
             end: AtomicU8::new(0),
             lost_bytes: AtomicBool::new(false),
@@ -59,6 +61,11 @@ impl Connection {
             let _ = self.ends.iter().try_for_each(reset_at_close);
         }
         self.end.fetch_max(end as u8, Ordering::Relaxed);
+    }
+
+    /// Where the client connected from.
+    pub(super) fn client(&self) -> SocketAddr {
+        self.client
     }
 
     pub(super) fn has_lost_bytes(&self) -> bool {
