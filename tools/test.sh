@@ -49,6 +49,7 @@ rust_tests golden --workspace --test golden
 rust_tests test-kit --workspace --test testkit --test proxy
 rust_tests kafka --workspace --test kafka -- --skip interop::
 rust_tests hostile --workspace --test hostile
+rust_tests memory --workspace --test memory -- --nocapture --test-threads 1
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test spool --test real_kafka --test shutdown
