@@ -95,7 +95,7 @@ fn round(seed: u64) {
     let mut payload = || Payload::from(serde_json::json!({"text": checked_text(&mut numbers)}));
     // Half of the rounds from the first connection on, the others when it is at work.
     let one_in = [4, 12, 40, 100][(seed % 4) as usize];
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         listener.ready(LIMIT).unwrap();
     }
     proxy.mood.one_in.store(one_in, Ordering::Relaxed);

@@ -3,6 +3,8 @@
 //!
 //! All of it on librdkafka's mock cluster, which stores batches as they come.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
 mod bombs;
 mod flips;
 mod odd;
