@@ -43,126 +43,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use doubt::Doubt;
-
 mod doubt;
+mod events;
+mod partition;
 
-/// A topic partition, numbered by the consumer thread.
-pub(super) type Slot = u32;
-/// One ownership of one partition, from its assignment to its revocation or loss.
-pub(super) type Period = u32;
-/// The number of a commit request.
-pub(super) type CommitId = u64;
-
-/// What happened.
-#[derive(Debug)]
-pub(super) enum Input<R> {
-    /// The group gave the partition to this member. `pin` is a start offset to commit, where the
-    /// group has none.
-    Assigned { slot: Slot, pin: Option<i64> },
-    /// The partition's records are others from now on: its topic was made anew. What was taken and is
-    /// not committed is gone; what is committed is still handled.
-    BegunAnew { slot: Slot },
-    /// The client library handed over a record.
-    Polled { slot: Slot, offset: i64, record: R },
-    /// A commit was answered for one partition.
-    CommitResult { id: CommitId, slot: Slot, result: Result<(), CommitFailure> },
-    /// What the group has committed of a partition, as [`Output::AskCommitted`] asks; `None` when
-    /// that could not be found out. For each slot that was asked for.
-    Committed { slot: Slot, found: Option<Committed> },
-    /// An endpoint began with a record.
-    Dispatched { slot: Slot, period: Period },
-    /// A worker is done with a record, after `took`. `done`: it was handled, and is not left to
-    /// the partition's next owner.
-    Finished { slot: Slot, period: Period, offset: i64, done: bool, took: Duration },
-    /// So many waiting records were taken back from the workers, as [`Output::Withdraw`] says.
-    Withdrawn { slot: Slot, period: Period, count: usize },
-    /// Nothing more of the partition may be handled, though it stays with this member.
-    Stopped { slot: Slot, period: Period },
-    /// The group asks for partitions back; it waits for [`Output::Release`].
-    Revoked { slots: Vec<Slot> },
-    /// The group took partitions away without asking.
-    Lost { slots: Vec<Slot> },
-    /// Begin the orderly stop; [`Output::Quiet`] ends it.
-    Shutdown,
-    /// Time passed.
-    Tick,
-}
-
-/// What to do.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Output<R> {
-    /// Commit these next offsets in one request.
-    Commit { id: CommitId, offsets: Vec<(Slot, i64)> },
-    /// Hand these records to the endpoints, in order.
-    Dispatch { slot: Slot, period: Period, records: Vec<(i64, R)> },
-    /// Take back what no worker has begun; [`Input::Withdrawn`] says how much that was.
-    Withdraw { slot: Slot, period: Period },
-    /// Stop fetching a partition.
-    Pause { slot: Slot },
-    /// Fetch a partition again.
-    Resume { slot: Slot },
-    /// Read a partition again from an offset: what was taken from there on is dropped.
-    Seek { slot: Slot, offset: i64 },
-    /// Records were let go without a commit: the next owner reads them.
-    Drop { slot: Slot, count: usize },
-    /// Find out what the group has committed; [`Input::Committed`] says it.
-    AskCommitted { slots: Vec<Slot> },
-    /// Records were dropped under a commit that was never answered: they may be lost.
-    UnknownCommit { slot: Slot, count: usize },
-    /// The revocation may be answered.
-    Release { slots: Vec<Slot> },
-    /// After a shutdown: nothing committed is left to dispatch.
-    Quiet,
-}
-
-/// A committed offset on the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Committed {
-    /// Below zero where there is none.
-    pub(super) offset: i64,
-    /// It was this member that committed it.
-    pub(super) own: bool,
-}
-
-/// Why a commit failed, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CommitFailure {
-    /// The broker refused it: the offset did not move.
-    Refused,
-    /// The broker refused it for want of a right: an operator must act.
-    Denied,
-    /// Nobody answered: the offset may have moved.
-    Unanswered,
-}
-
-/// How many records of a partition one commit may cover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Window {
-    /// What the partition's endpoint does in this time, by its mean time per record.
-    Adaptive(Duration),
-    /// This many.
-    Fixed(usize),
-}
-
-/// When a record's offset is committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// Before it is dispatched: at most once. So many at a time.
-    BeforeDispatch(Window),
-    /// When it was handled: at least once.
-    AfterDispatch,
-}
-
-/// The bounds of a ledger.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Records taken and not yet dispatched, over all partitions (`max_poll_records`).
-    pub(super) max_records: usize,
-    pub(super) mode: Mode,
-    /// Longest wait for running endpoints when partitions are revoked (`revoke_drain_timeout`).
-    pub(super) drain: Duration,
-}
+use doubt::Doubt;
+pub(super) use events::{
+    CommitFailure, CommitId, Committed, Input, Limits, Mode, Output, Period, Slot, Window,
+};
+use partition::{Flow, Partition, Slice};
 
 /// How long the ledger stays full before partitions are paused: a pause throws away what the
 /// client library has fetched ahead, so a short jam must not cause one.
@@ -173,90 +62,6 @@ const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(2);
 const DENIED_BACKOFF: Duration = Duration::from_secs(10);
-
-#[derive(Debug)]
-struct Slice<R> {
-    commit: CommitId,
-    /// The committed offset.
-    upto: i64,
-    /// What may be dispatched once the commit succeeded.
-    records: VecDeque<(i64, R)>,
-}
-
-/// What was dispatched and is not committed, with [`Mode::AfterDispatch`].
-#[derive(Debug, Default)]
-struct Flow {
-    /// Offsets in order, and whether they were handled.
-    records: VecDeque<(i64, bool)>,
-    /// Behind the last record before which all were handled.
-    done: Option<i64>,
-    committed: Option<i64>,
-}
-
-impl Flow {
-    /// Rule 6.
-    fn finished(&mut self, offset: i64) {
-        if let Ok(index) = self.records.binary_search_by_key(&offset, |(offset, _)| *offset) {
-            self.records[index].1 = true;
-        }
-        while let Some((offset, true)) = self.records.front() {
-            self.done = Some(offset + 1);
-            self.records.pop_front();
-        }
-    }
-
-    fn is_committed(&self) -> bool {
-        self.done == self.committed
-    }
-
-    /// Nothing more can be committed.
-    fn give_up(&mut self) {
-        self.committed = self.done;
-    }
-}
-
-#[derive(Debug)]
-struct Partition<R> {
-    period: Period,
-    /// Lowest offset that was not yet taken in this period.
-    next: i64,
-    pin: Option<i64>,
-    taken: VecDeque<(i64, R)>,
-    slice: Option<Slice<R>>,
-    /// Up to here a commit was sent and never answered: it may have moved the offset.
-    unsure: i64,
-    doubt: Option<Doubt<R>>,
-    flow: Flow,
-    waiting: usize,
-    running: usize,
-    mean: Option<Duration>,
-    /// No commit before this time, and the step to the next one.
-    hold: Option<Instant>,
-    backoff: Duration,
-    paused: bool,
-    /// Revoked or lost: nothing more is taken or committed.
-    leaving: bool,
-    /// Revoked: the group waits for its release.
-    revoked: bool,
-    /// Had too many dead letters: nothing more is taken or dispatched.
-    stopped: bool,
-}
-
-impl<R> Partition<R> {
-    fn quiet(&self) -> bool {
-        !self.is_asking() && self.waiting == 0 && self.running == 0 && self.flow.is_committed()
-    }
-
-    /// Whether it is open what the broker has committed: another commit would blur that.
-    fn is_asking(&self) -> bool {
-        self.slice.is_some() || self.doubt.is_some()
-    }
-
-    /// Whether a committed record waits behind an endpoint.
-    fn blocked(&self) -> bool {
-        self.waiting > 0
-    }
-}
 
 /// See the module's head.
 #[derive(Debug)]

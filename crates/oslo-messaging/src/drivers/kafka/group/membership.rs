@@ -1,0 +1,196 @@
+//! The group thread's way into its group, through rebalances, and out again.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{Consumer, RebalanceProtocol},
+};
+
+use super::{
+    super::{
+        context::GroupEvent,
+        ledger::{Input, Slot},
+        reaper::Leaving,
+        start::{Found, TopicPartition},
+    },
+    ASK_TIMEOUT, GroupThread,
+};
+
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// After topics were made: time for all brokers to hear of them before the group is dealt out.
+const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
+
+impl GroupThread {
+    /// Reads where the topics end, and makes those that are missing. `false`: stopped meanwhile.
+    pub(super) fn look_before_joining(&mut self) -> bool {
+        let mut left: Vec<String> = self.topics.iter().cloned().collect();
+        let mut join_after = Instant::now();
+        while let Some(topic) = left.last() {
+            if self.stopping() {
+                return false;
+            }
+            match self.starts.look_at(&self.consumer, &self.options, topic, ASK_TIMEOUT) {
+                Ok(found) => {
+                    match found {
+                        Found::There => {}
+                        Found::Made => join_after = Instant::now() + NEW_TOPICS_SPREAD,
+                        Found::Missing(reason) => {
+                            tracing::warn!(%topic, "topic is missing: {reason}");
+                            self.shared.obstacle(format!("topic {topic} is missing: {reason}"));
+                        }
+                    }
+                    left.pop();
+                }
+                Err(error) => {
+                    self.serve_client();
+                    self.note_obstacle(&error);
+                    self.complain_if_due();
+                    self.shared.wake.wait_until(Instant::now() + ASK_AGAIN);
+                }
+            }
+        }
+        self.shared.looked();
+        while Instant::now() < join_after && !self.stopping() {
+            self.shared.wake.wait_until(join_after);
+        }
+        !self.stopping()
+    }
+
+    pub(super) fn subscribe(&self) -> bool {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        let subscribed = self.consumer.subscribe(&topics);
+        if let Err(error) = &subscribed {
+            tracing::error!(group = %self.group, "subscribe: {error}");
+        }
+        subscribed.is_ok()
+    }
+
+    pub(super) fn take_group_events(&mut self, now: Instant) {
+        for event in self.consumer.context().take_events() {
+            match event {
+                GroupEvent::Assigned(partitions) => {
+                    tracing::info!(group = %self.group, ?partitions, "partitions assigned");
+                    self.shared.stats.rebalances.add(1);
+                    self.coverage.rebalanced(now);
+                    // Eager protocols revoke everything first, cooperative ones give in addition.
+                    self.unresolved.extend(partitions);
+                    self.ask_after = now;
+                    if self.unresolved.is_empty() {
+                        self.assign(&TopicPartitionList::new());
+                    }
+                }
+                GroupEvent::Revoked(partitions) => {
+                    tracing::info!(group = %self.group, ?partitions, "partitions revoked");
+                    self.coverage.left();
+                    let slots = self.forget(&partitions);
+                    slots.iter().for_each(|slot| self.trace("revoked", *slot, -1));
+                    self.ledger.handle(now, Input::Revoked { slots });
+                }
+                GroupEvent::Lost(partitions) => {
+                    tracing::warn!(group = %self.group, ?partitions, "partitions lost");
+                    self.coverage.left();
+                    let slots = self.forget(&partitions);
+                    slots.iter().for_each(|slot| self.trace("lost", *slot, -1));
+                    self.ledger.handle(now, Input::Lost { slots: slots.clone() });
+                    self.unassign(&slots);
+                }
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, partitions: &[TopicPartition]) -> Vec<Slot> {
+        self.unresolved.retain(|unresolved| !partitions.contains(unresolved));
+        partitions.iter().map(|(topic, number)| self.slots.number(topic, *number)).collect()
+    }
+
+    /// Finds where new partitions begin, then takes them on.
+    pub(super) fn resolve_starts(&mut self, now: Instant) {
+        if self.unresolved.is_empty() || now < self.ask_after {
+            return;
+        }
+        let assigned = std::mem::take(&mut self.unresolved);
+        let starts =
+            match self.starts.resolve(&self.consumer, &self.options, &assigned, ASK_TIMEOUT) {
+                Ok(starts) => starts,
+                Err(error) => {
+                    self.note_obstacle(&error);
+                    self.unresolved = assigned;
+                    self.ask_after = Instant::now() + ASK_AGAIN;
+                    return;
+                }
+            };
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), start) in starts {
+            let slot = self.slots.number(&topic, partition);
+            self.ledger.handle(now, Input::Assigned { slot, pin: start.pin });
+            self.trace("assigned", slot, start.offset.to_raw().unwrap_or(-1));
+            match start.offset {
+                Offset::Offset(offset) => self.expected.insert(slot, offset),
+                _ => self.expected.remove(&slot),
+            };
+            if let Err(error) = list.add_partition_offset(&topic, partition, start.offset) {
+                tracing::error!(topic, partition, "start offset: {error}");
+            }
+        }
+        self.assign(&list);
+    }
+
+    pub(super) fn assign(&self, list: &TopicPartitionList) {
+        // librdkafka's pause outlives the assignment in which it was made. Nothing is fetched yet:
+        // to resume what is not paused changes nothing here.
+        if let Err(error) = self.consumer.resume(list) {
+            tracing::error!(group = %self.group, "resume: {error}");
+        }
+        let assigned = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(list),
+            _ => self.consumer.assign(list),
+        };
+        match assigned {
+            Ok(()) => {
+                self.consumer.context().health.recovered();
+                self.shared.assigned(true);
+            }
+            Err(error) => tracing::error!(group = %self.group, "assign: {error}"),
+        }
+    }
+
+    pub(super) fn unassign(&self, slots: &[Slot]) {
+        let result = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                self.consumer.incremental_unassign(&self.list(slots.iter().map(|s| (*s, None))))
+            }
+            _ => self.consumer.unassign(),
+        };
+        if let Err(error) = result {
+            tracing::error!(group = %self.group, "unassign: {error}");
+        }
+        self.shared.assigned(self.ledger.owned().next().is_some());
+    }
+
+    /// Leaves the group, if it was ever joined.
+    pub(super) fn leave(self, joined: bool) {
+        let leaves_by_word = self.options.leaves_by_word();
+        let Self { replies, consumer, shared, group, topics, unresolved, .. } = self;
+        drop(replies);
+        consumer.context().begin_closing();
+        if !unresolved.is_empty() {
+            // librdkafka waits for the answer to an assignment before it does anything else.
+            let mut list = TopicPartitionList::new();
+            for (topic, partition) in &unresolved {
+                list.add_partition(topic, *partition);
+            }
+            consumer.context().answer(&consumer, true, &list);
+        }
+        match topics.into_iter().next() {
+            Some(topic) if joined => {
+                let partition = (topic, 0);
+                Leaving { consumer, shared, group, partition, leaves_by_word }.leave();
+            }
+            _ => {
+                drop(consumer);
+                shared.ended();
+            }
+        }
+    }
+}
