@@ -42,6 +42,7 @@ stage format cargo fmt --all --check
 stage clippy cargo clippy --workspace --all-targets "${features[@]}" --locked --quiet -- -D warnings
 stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps "${features[@]}" --locked --quiet
 stage features tools/features.sh
+stage promises tools/named-tests.sh
 # Always the whole workspace: another choice of packages would be built with other features.
 rust_tests unit --workspace --lib --bins
 rust_tests doc-examples --workspace --doc
