@@ -92,7 +92,12 @@ pub(super) struct Pump {
     last_arrival: Instant,
     /// Not written before that.
     next_write: Instant,
+    /// For times.
     random: Random,
+    /// For bytes: how many pieces a text comes in must make no difference to them.
+    flips: Random,
+    /// Which connection and direction this is.
+    number: u64,
     /// Of the switches that `left` and `until_flip` are about.
     version: Option<u64>,
     /// Bytes until the connection is cut.
@@ -112,6 +117,8 @@ impl Pump {
             last_arrival: now,
             next_write: now,
             random: Random(number * 2 + direction as u64 + 1),
+            flips: Random(0),
+            number: number * 2 + direction as u64 + 1,
             version: None,
             left: None,
             until_flip: 0,
@@ -163,7 +170,7 @@ impl Pump {
         if self.version.replace(switches.version) != Some(switches.version) {
             self.left = faults.cut_after;
             if let Some(Flips { every, seed }) = faults.flips {
-                self.random = Random(self.random.0 ^ seed);
+                self.flips = Random(self.number ^ seed);
                 self.until_flip = every.max(1);
             }
         }
@@ -182,7 +189,7 @@ impl Pump {
                 self.until_flip -= 1;
                 if self.until_flip == 0 {
                     // Never by 0, which would change nothing.
-                    *byte ^= (self.random.next() % 255 + 1) as u8;
+                    *byte ^= (self.flips.next() % 255 + 1) as u8;
                     self.until_flip = every.max(1);
                 }
             }

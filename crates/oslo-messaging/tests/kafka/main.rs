@@ -10,6 +10,7 @@ mod group;
 mod interop;
 mod listen;
 mod obstacles;
+mod options;
 mod outage;
 mod python;
 mod redelivery;
