@@ -174,11 +174,12 @@ pub enum Error {
         /// The message ids of the first hundred of them.
         message_ids: Vec<String>,
     },
-    /// A deadline passed before everything was handed over.
+    /// A deadline passed before everything was done: endpoints were still at work, or a log handler's
+    /// notifications still under way.
     Unfinished {
-        /// What was being closed, such as `kafka producer`.
+        /// What was being closed, such as `kafka listener`.
         what: &'static str,
-        /// How many notifications were neither confirmed nor refused.
+        /// How many notifications were not done with: taken and not handled, or not sent.
         left: usize,
     },
 }
@@ -339,10 +340,9 @@ impl fmt::Display for Error {
                     more => write!(f, " and {more} more"),
                 }
             }
-            Self::Unfinished { what, left } => write!(
-                f,
-                "{what}: {left} notifications were neither confirmed nor refused before the deadline"
-            ),
+            Self::Unfinished { what, left } => {
+                write!(f, "{what}: {left} notifications were not done with before the deadline")
+            }
         }
     }
 }
