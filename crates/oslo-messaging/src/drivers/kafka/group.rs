@@ -245,7 +245,7 @@ impl GroupThread {
                             self.look_at_gap(slot, expected, offset);
                         }
                         Some(expected) if expected > offset => {
-                            self.begin_anew(now, slot, expected, offset);
+                            self.look_at_return(now, slot, expected, offset);
                         }
                         _ => {}
                     }
@@ -258,10 +258,16 @@ impl GroupThread {
         }
     }
 
-    /// A record from before the place that was read: the topic was deleted and made anew, or its
-    /// log was cut. What comes from now on are other records.
-    fn begin_anew(&mut self, now: Instant, slot: Slot, expected: i64, offset: i64) {
+    /// A record from before the place that was read. Where the partition ends before that place, its
+    /// topic was deleted and made anew, or its log was cut: what comes from now on are other records.
+    fn look_at_return(&mut self, now: Instant, slot: Slot, expected: i64, offset: i64) {
         let (topic, partition) = self.slots.name(slot);
+        let end = self.consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT);
+        if !end.is_ok_and(|(_, end)| end < expected) {
+            // It came before, or stands in a batch whose offsets are out of order.
+            self.expected.insert(slot, expected);
+            return;
+        }
         tracing::error!(
             group = %self.group, %topic, partition,
             "the partition ends before offset {expected}, which comes next: its topic was made \
