@@ -55,7 +55,7 @@ rust_tests conformance --workspace --test conformance -- --nocapture --test-thre
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test spool --test real_kafka --test shutdown
 stage fuzz env FUZZ_SECONDS=5 tools/fuzz.sh
-stage faults cargo run --locked --quiet --workspace "${features[@]}" --bin faults -- short
+stage faults cargo run --locked --quiet "${features[@]}" --bin faults -- short
 # Fails where a count grew by more than 5 %, or a ratio is worse than half its goal.
 stage counts tools/bench.sh counts crates/bench/counts.txt
 stage bench tools/bench.sh short

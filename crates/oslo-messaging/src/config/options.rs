@@ -193,9 +193,10 @@ fn resolve(
         for found in config.lookup(&opt.names(), matches!(opt.kind, Kind::MultiString)) {
             origin = found.origin.clone();
             given = found.text;
-            texts.push(substitution::text(config, opt, &found).map_err(|_| {
-                refused(given, &origin, "a value that does not refer to itself".to_owned())
-            })?);
+            texts.push(
+                substitution::text(config, opt, &found)
+                    .map_err(|why| refused(given, &origin, why.expected().to_owned()))?,
+            );
         }
     }
     if let (Origin::Default, DefaultValue::Text(text)) = (&origin, opt.default) {

@@ -1,28 +1,45 @@
 //! `$name` and `${group.name}` in the values of files, as oslo.config replaces them.
 //!
 //! Mirrors `ConfigOpts._substitute`: `$$` and `\$` are a `$`; a bare name is looked for in the
-//! value's own group, then in `DEFAULT`; an option that nobody sets gives its default. Three things
+//! value's own group, then in `DEFAULT`; an option that nobody sets gives its default. Four things
 //! differ on purpose: a name that is no option of the table may still be one of the service whose
 //! file it is (`$my_ip`), so the files are asked for it; a name that nobody knows stays as it is,
 //! where oslo.config refuses the value that refers to it; what a name stands for is put in as it
-//! is written, neither checked nor typed. Called by `options` alone.
+//! is written, neither checked nor typed; a value that is shown may not refer to a secret one. Called
+//! by `options` alone.
 
 use super::{
     Config, Found, Origin,
     opt::{DEFAULT, DefaultValue, Kind, Opt, find},
 };
 
-/// A value that refers to itself, directly or through others, or to so many that it grows without
-/// end all the same.
-pub(super) struct Endless;
+/// A value that cannot be had.
+pub(super) enum Unusable {
+    /// It refers to itself, directly or through others, or to so many that it grows without end all
+    /// the same.
+    Endless,
+    /// It is no secret and refers to one, which would show it wherever the value is shown.
+    Secret,
+}
+
+impl Unusable {
+    /// What would be valid.
+    pub(super) fn expected(&self) -> &'static str {
+        match self {
+            Self::Endless => "a value that does not refer to itself",
+            Self::Secret => "a value that does not refer to a secret option",
+        }
+    }
+}
 
 /// Values that are put into one, at the most: each may refer twice to another one.
 const MOST_VALUES: usize = 10_000;
 
 /// The text that a found value stands for, seen from its group.
-pub(super) fn text(config: &Config, opt: &Opt, found: &Found<'_>) -> Result<String, Endless> {
+pub(super) fn text(config: &Config, opt: &Opt, found: &Found<'_>) -> Result<String, Unusable> {
     let mut above = vec![(opt.group.to_owned(), opt.name.to_owned())];
-    Substitution { config, above: &mut above, entered: 0 }.text(opt.group, found)
+    let is_secret = opt.secret;
+    Substitution { config, above: &mut above, entered: 0, is_secret }.text(opt.group, found)
 }
 
 struct Substitution<'a> {
@@ -31,11 +48,13 @@ struct Substitution<'a> {
     above: &'a mut Vec<(String, String)>,
     /// How many were read so far.
     entered: usize,
+    /// Whether the value may have a secret in it.
+    is_secret: bool,
 }
 
 impl Substitution<'_> {
     /// What the program set is taken as it is; what a file says is a template.
-    fn text(&mut self, group: &str, found: &Found<'_>) -> Result<String, Endless> {
+    fn text(&mut self, group: &str, found: &Found<'_>) -> Result<String, Unusable> {
         if found.origin == Origin::Override {
             return Ok(found.text.to_owned());
         }
@@ -58,9 +77,12 @@ impl Substitution<'_> {
     }
 
     /// The value of a name, or nothing if nobody knows it.
-    fn value(&mut self, group: &str, key: &str) -> Result<Option<String>, Endless> {
+    fn value(&mut self, group: &str, key: &str) -> Result<Option<String>, Unusable> {
         let places = [key.split_once('.').unwrap_or((group, key)), (DEFAULT, key)];
         if let Some(opt) = places.iter().find_map(|(group, name)| find(group, name)) {
+            if opt.secret && !self.is_secret {
+                return Err(Unusable::Secret);
+            }
             let found = self.config.lookup(&opt.names(), matches!(opt.kind, Kind::MultiString));
             return match (found.last(), opt.default) {
                 (Some(found), _) => self.enter(opt.group, opt.name, found).map(Some),
@@ -76,11 +98,11 @@ impl Substitution<'_> {
         Ok(None)
     }
 
-    fn enter(&mut self, group: &str, name: &str, found: &Found<'_>) -> Result<String, Endless> {
+    fn enter(&mut self, group: &str, name: &str, found: &Found<'_>) -> Result<String, Unusable> {
         let place = (group.to_owned(), name.to_owned());
         self.entered += 1;
         if self.above.contains(&place) || self.entered > MOST_VALUES {
-            return Err(Endless);
+            return Err(Unusable::Endless);
         }
         self.above.push(place);
         let text = self.text(group, found);
@@ -175,6 +197,31 @@ mod tests {
         }
         let twice = "[oslo_messaging_kafka]\nclient_id=$a$a\na=1";
         assert_eq!(client_id(twice).as_deref(), Some("11"));
+    }
+
+    #[test]
+    fn what_is_shown_refers_to_no_secret() {
+        let file = |value: &str| {
+            format!(
+                "[DEFAULT]\ntransport_url = kafka://u:pw@h/\nmine = $transport_url\n\
+                 [{KAFKA}]\nclient_id = {value}"
+            )
+        };
+        for value in ["$transport_url", "x ${DEFAULT.transport_url}", "$mine"] {
+            assert_eq!(client_id(&file(value)), None, "{value}");
+        }
+        let notifications = "[oslo_messaging_notifications]\ntransport_url = $transport_url";
+        let mut config = Config::new();
+        config.add(Ini::parse(&(file("x") + "\n" + notifications), "t.conf").unwrap());
+        let opt = find("oslo_messaging_notifications", "transport_url").unwrap();
+        let found = config.value(opt.group, opt.name).unwrap();
+        // Its own group comes first, and there it refers to itself; the other one is named.
+        assert!(text(&config, opt, &found).is_err());
+        let named = notifications.replace("$transport_url", "${DEFAULT.transport_url}");
+        let mut config = Config::new();
+        config.add(Ini::parse(&(file("x") + "\n" + &named), "t.conf").unwrap());
+        let found = config.value(opt.group, opt.name).unwrap();
+        assert_eq!(text(&config, opt, &found).ok().as_deref(), Some("kafka://u:pw@h/"));
     }
 
     #[test]
