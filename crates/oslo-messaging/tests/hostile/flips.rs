@@ -24,7 +24,7 @@ use super::{
 /// How many times a cluster is damaged, by `OSLOMSG_FLIP_ROUNDS`.
 fn rounds() -> u64 {
     let given = std::env::var("OSLOMSG_FLIP_ROUNDS").ok();
-    given.and_then(|given| given.parse().ok()).unwrap_or(4)
+    given.and_then(|given| given.parse().ok()).unwrap_or(2)
 }
 
 /// The first seed, by `OSLOMSG_FLIP_SEED`: a round that went wrong is run alone with it.
