@@ -42,10 +42,12 @@ impl Diary {
     }
 }
 
+type Between = dyn Fn(&Diary, &str) + Send + Sync;
+
 /// Writes "begin KEY SEQ" and "end KEY SEQ", and between them waits for what the test says.
 struct Writer {
     diary: Arc<Diary>,
-    between: Box<dyn Fn(&Diary, &str) + Send + Sync>,
+    between: Box<Between>,
 }
 
 impl Endpoint for Writer {
