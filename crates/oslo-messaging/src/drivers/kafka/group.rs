@@ -49,6 +49,8 @@ use trouble::FIRST_COMPLAINT;
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// One question to the brokers, asked between two looks at everything else.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// librdkafka's `retry.backoff.ms`, which varies by a fifth: an earlier answer is that of the first try.
+const FIRST_RETRY: Duration = Duration::from_millis(80);
 
 pub(super) struct GroupThread {
     // The queue goes before the client that it belongs to.
@@ -68,6 +70,8 @@ pub(super) struct GroupThread {
     member: String,
     /// Whose committed offsets were asked for.
     asked: Vec<Slot>,
+    /// When commits were sent that have no answer yet.
+    sent: HashMap<CommitId, Instant>,
     /// By slot, the offset that comes next if none is missing.
     expected: HashMap<Slot, i64>,
     ask_after: Instant,
@@ -111,6 +115,7 @@ impl GroupThread {
             unresolved: Vec::new(),
             member: metadata::new_member(),
             asked: Vec::new(),
+            sent: HashMap::new(),
             expected: HashMap::new(),
             ask_after: now,
             coverage: Coverage::default(),
@@ -207,6 +212,10 @@ impl GroupThread {
     }
 
     fn take_commit_reply(&mut self, now: Instant, CommitReply { id, partitions }: CommitReply) {
+        // librdkafka sends a commit again whose answer was lost: a refusal of that says nothing of the
+        // first try.
+        let sent = self.sent.remove(&id);
+        let retried = sent.is_none_or(|at| now.duration_since(at) >= FIRST_RETRY);
         for reply in partitions {
             let slot = self.slots.number(&reply.topic, reply.partition);
             let (topic, partition) = (&reply.topic, reply.partition);
@@ -221,7 +230,10 @@ impl GroupThread {
                         target: RECORDS, commit = id, %topic, partition, %code, "not committed"
                     );
                     self.shared.stats.commit_failures.add(1);
-                    Err(self.commit_failure(code, &reply.topic, reply.partition))
+                    Err(match self.commit_failure(code, &reply.topic, reply.partition) {
+                        CommitFailure::Refused if retried => CommitFailure::Unanswered,
+                        failure => failure,
+                    })
                 }
             };
             self.ledger.handle(now, Input::CommitResult { id, slot, result });
@@ -341,7 +353,9 @@ impl GroupThread {
                 target: RECORDS, commit = id, %topic, partition, offset, period, "commit"
             );
         }
+        self.sent.insert(id, now);
         if let Err(code) = self.replies.commit(self.consumer.client(), &list, id) {
+            self.sent.remove(&id);
             tracing::error!(group = %self.group, "commit: {code}");
             for (slot, _) in offsets {
                 let result = Err(CommitFailure::Refused);
