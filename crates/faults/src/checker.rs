@@ -194,6 +194,14 @@ impl Member {
                     state.committed = state.committed.max(offset);
                 }
             }
+            Event::Found { partition, offset } => {
+                // Its own commits up to there have succeeded, whatever was said of them.
+                let own = self.commits.iter().filter(|((_, of), _)| *of == partition);
+                for (period, upto) in own.map(|(_, commit)| *commit).filter(|(_, u)| *u <= offset) {
+                    let state = self.periods.entry(period).or_default();
+                    state.committed = state.committed.max(upto);
+                }
+            }
             Event::Begun { offset, period, .. } => {
                 let state = self.periods.entry(period).or_default();
                 let uncovered = self.mode == Mode::Amo && offset >= state.committed;

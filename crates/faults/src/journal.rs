@@ -93,6 +93,11 @@ pub(crate) enum Event {
         id: u64,
         partition: i32,
     },
+    /// What the group has committed, found to be this member's after a commit without an answer.
+    Found {
+        partition: i32,
+        offset: i64,
+    },
     Begun {
         partition: i32,
         offset: i64,
@@ -124,6 +129,7 @@ impl fmt::Display for Event {
             }
             Self::Committed { id, partition } => write!(f, "committed {id} {partition}"),
             Self::NotCommitted { id, partition } => write!(f, "not-committed {id} {partition}"),
+            Self::Found { partition, offset } => write!(f, "found {partition} {offset}"),
             Self::Begun { partition, offset, period } => {
                 write!(f, "begun {partition} {offset} {period}")
             }
@@ -200,6 +206,7 @@ fn member_line(line: &str) -> Option<MemberLine> {
         },
         ("committed", 3) => Event::Committed { id: id()?, partition: partition(1)? },
         ("not-committed", 3) => Event::NotCommitted { id: id()?, partition: partition(1)? },
+        ("found", 3) => Event::Found { partition: partition(0)?, offset: numbers[1] },
         ("begun", 4) => {
             Event::Begun { partition: partition(0)?, offset: numbers[1], period: period(2)? }
         }
@@ -251,6 +258,7 @@ mod tests {
             Event::Commit { id: 7, partition: 1, offset: 5, position: 6, period: 2 },
             Event::Committed { id: 7, partition: 1 },
             Event::NotCommitted { id: 7, partition: 1 },
+            Event::Found { partition: 1, offset: 12 },
             Event::Begun { partition: 1, offset: 4, period: 2 },
             Event::Ended { partition: 1, offset: 4, period: 2 },
             Event::Stat { name: "unknown_commit".to_owned(), value: 3 },

@@ -142,6 +142,7 @@ impl<S: tracing::Subscriber> Layer<S> for Watch {
             }
             "committed" => Event::Committed { id: commit, partition },
             "not committed" => Event::NotCommitted { id: commit, partition },
+            "found" => Event::Found { partition, offset },
             _ => return,
         };
         self.journal.line(format_args!("{seen}"));

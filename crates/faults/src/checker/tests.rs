@@ -203,6 +203,12 @@ fn a_dispatch_without_a_successful_commit_is_uncovered() {
         events[2] = Event::NotCommitted { id: 1, partition: 0 };
     });
     assert_eq!(refused, Dispatches { uncovered: 3, ..calm() });
+    // Unless it is found to have reached the broker.
+    let found = changed(Mode::Amo, |events| {
+        events[2] = Event::NotCommitted { id: 1, partition: 0 };
+        events.insert(3, Event::Found { partition: 0, offset: 3 });
+    });
+    assert_eq!(found, calm());
     // A commit of an earlier ownership covers nothing.
     let earlier = changed(Mode::Amo, |events| {
         events.insert(3, Event::Assigned { partition: 0, period: 2, start: 0 });

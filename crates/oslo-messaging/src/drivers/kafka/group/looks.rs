@@ -17,6 +17,7 @@ use super::{
     },
     ASK_TIMEOUT, GroupThread,
 };
+use crate::driver::RECORDS;
 
 impl GroupThread {
     /// Asks who reads what, when it is time for that: the topics first, then the group.
@@ -102,6 +103,10 @@ impl GroupThread {
                 group = %self.group, %topic, partition, ?found,
                 "looked at what is committed, after a commit that was not answered"
             );
+            if let Some(found) = found.filter(|found| found.own) {
+                let offset = found.offset;
+                tracing::trace!(target: RECORDS, %topic, partition, offset, "found");
+            }
             self.ledger.handle(now, Input::Committed { slot, found });
         }
     }
