@@ -7,6 +7,7 @@
 
 mod looks;
 mod membership;
+mod place;
 mod trouble;
 
 use std::{
@@ -43,6 +44,7 @@ use crate::{
     Error,
     driver::{Incoming, RECORDS, Token},
 };
+use place::{Place, Step};
 use trouble::FIRST_COMPLAINT;
 
 /// Longest sleep: what librdkafka tells without waking anybody is seen this late at most.
@@ -72,8 +74,8 @@ pub(super) struct GroupThread {
     asked: Vec<Slot>,
     /// When commits were sent that have no answer yet.
     sent: HashMap<CommitId, Instant>,
-    /// By slot, the offset that comes next if none is missing.
-    expected: HashMap<Slot, i64>,
+    /// How far each partition was read.
+    places: HashMap<Slot, Place>,
     ask_after: Instant,
     coverage: Coverage,
     /// Answers to looks at the group.
@@ -116,7 +118,7 @@ impl GroupThread {
             member: metadata::new_member(),
             asked: Vec::new(),
             sent: HashMap::new(),
-            expected: HashMap::new(),
+            places: HashMap::new(),
             ask_after: now,
             coverage: Coverage::default(),
             looks: mpsc::channel(),
@@ -252,14 +254,12 @@ impl GroupThread {
                     drop(message);
                     self.shared.stats.received.add(1);
                     self.trace("received", slot, offset);
-                    match self.expected.insert(slot, offset + 1) {
-                        Some(expected) if expected < offset => {
-                            self.look_at_gap(slot, expected, offset);
-                        }
-                        Some(expected) if expected > offset => {
+                    match self.places.entry(slot).or_default().take(now, offset) {
+                        Step::Known => {}
+                        Step::Gap(expected) => self.look_at_gap(slot, expected, offset),
+                        Step::Return(expected) => {
                             self.look_at_return(now, slot, expected, offset);
                         }
-                        _ => {}
                     }
                     self.ledger.handle(now, Input::Polled { slot, offset, record });
                 }
@@ -268,25 +268,6 @@ impl GroupThread {
                 None => return,
             }
         }
-    }
-
-    /// A record from before the place that was read. Where the partition ends before that place, its
-    /// topic was deleted and made anew, or its log was cut: what comes from now on are other records.
-    fn look_at_return(&mut self, now: Instant, slot: Slot, expected: i64, offset: i64) {
-        let (topic, partition) = self.slots.name(slot);
-        let end = self.consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT);
-        if !end.is_ok_and(|(_, end)| end < expected) {
-            // It came before, or stands in a batch whose offsets are out of order.
-            self.expected.insert(slot, expected);
-            return;
-        }
-        tracing::error!(
-            group = %self.group, %topic, partition,
-            "the partition ends before offset {expected}, which comes next: its topic was made \
-             anew, or its log was cut; going on at offset {offset}"
-        );
-        self.ledger.handle(now, Input::BegunAnew { slot });
-        self.trace("assigned", slot, offset);
     }
 
     /// Does what the ledger says. `true`: it is quiet after a shutdown.
@@ -311,7 +292,7 @@ impl GroupThread {
                     }
                 }
                 Output::Seek { slot, offset } => {
-                    self.expected.insert(slot, offset);
+                    self.places.insert(slot, Place::at(offset));
                     let (topic, partition) = self.slots.name(slot);
                     let to = Offset::Offset(offset);
                     if let Err(error) = self.consumer.seek(topic, partition, to, Duration::ZERO) {

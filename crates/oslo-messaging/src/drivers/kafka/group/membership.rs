@@ -15,6 +15,7 @@ use super::{
         start::{Found, TopicPartition},
     },
     ASK_TIMEOUT, GroupThread,
+    place::Place,
 };
 
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -125,10 +126,11 @@ impl GroupThread {
             let slot = self.slots.number(&topic, partition);
             self.ledger.handle(now, Input::Assigned { slot, pin: start.pin });
             self.trace("assigned", slot, start.offset.to_raw().unwrap_or(-1));
-            match start.offset {
-                Offset::Offset(offset) => self.expected.insert(slot, offset),
-                _ => self.expected.remove(&slot),
+            let place = match start.offset {
+                Offset::Offset(offset) => Place::at(offset),
+                _ => Place::default(),
             };
+            self.places.insert(slot, place);
             if let Err(error) = list.add_partition_offset(&topic, partition, start.offset) {
                 tracing::error!(topic, partition, "start offset: {error}");
             }

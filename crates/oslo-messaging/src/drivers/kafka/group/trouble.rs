@@ -10,9 +10,10 @@ use rdkafka::{
 use super::{
     super::{
         error::words,
-        ledger::{CommitFailure, Slot},
+        ledger::{CommitFailure, Input, Slot},
     },
     ASK_TIMEOUT, GroupThread,
+    place::Place,
 };
 
 /// A listener that gets no partitions says so after this time, and then each minute.
@@ -100,6 +101,30 @@ impl GroupThread {
             "records from offset {expected} to {} were deleted on the broker before this group \
              read them; going on with the oldest, {oldest}", oldest - 1
         );
+    }
+
+    /// A record from before the place that was read. Where the partition ends before that place, its
+    /// topic was deleted and made anew, or its log was cut: what comes from now on are other records.
+    pub(super) fn look_at_return(&mut self, now: Instant, slot: Slot, expected: i64, offset: i64) {
+        let (topic, partition) = self.slots.name(slot);
+        match self.consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT) {
+            Ok((_, end)) if end < expected => {}
+            // It came before, or stands in a batch whose offsets are out of order.
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%topic, partition, expected, offset, "a record comes again: {error}");
+                self.places.entry(slot).or_default().ask_again();
+                return;
+            }
+        }
+        tracing::error!(
+            group = %self.group, %topic, partition,
+            "the partition ends before offset {expected}, which comes next: its topic was made \
+             anew, or its log was cut; going on at offset {offset}"
+        );
+        self.places.insert(slot, Place::at(offset + 1));
+        self.ledger.handle(now, Input::BegunAnew { slot });
+        self.trace("assigned", slot, offset);
     }
 
     /// Keeps the cause of a failed question: what the connections say, or the question's own.
