@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
 # Makes a virtual environment with the reference oslo.messaging, once for each state of requirements.txt, in the
 # user's cache folder, and prints the path of its Python. All else goes to standard error.
+#   venv.sh                        the reference alone
+#   venv.sh NAME REQUIREMENTS...   another one, with what these files name in addition
 # Environment: OSLOMSG_CACHE (default the user's cache folder, oslo-messaging-rs), PYTHON (default python3).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${OSLOMSG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/oslo-messaging-rs}
-hash=$(sha256sum < "$here/requirements.txt" | cut -c1-12)
-venv=$cache/reference-venv-$hash
+name=${1:-reference}
+shift || true
+files=("$here/requirements.txt" "$@")
+hash=$(cat "${files[@]}" | sha256sum | cut -c1-12)
+venv=$cache/$name-venv-$hash
 python=${PYTHON:-python3}
 
 # The last step of making it is a file that says so. The base Python may have gone since.
@@ -24,15 +29,15 @@ make_it() {
   rm -rf "$venv"
   "$python" -m venv "$venv"
   # Nothing that is not pinned: the check finds what a pin is missing for.
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$here/requirements.txt"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "${files[@]/#/-r}"
   "$venv/bin/python" -m pip check
   : > "$venv/complete"
 }
 
 if ! made; then
   mkdir -p "$cache"
-  exec 9> "$cache/reference-venv.lock"
-  flock -w 900 9 || { echo "venv.sh: another one holds $cache/reference-venv.lock" >&2; exit 1; }
+  exec 9> "$cache/$name-venv.lock"
+  flock -w 900 9 || { echo "venv.sh: another one holds $cache/$name-venv.lock" >&2; exit 1; }
   made || (make_it)
 fi
 echo "$venv/bin/python"

@@ -54,6 +54,7 @@ rust_tests memory --workspace --test memory -- --nocapture --test-threads 1
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test spool --test real_kafka --test shutdown
+stage python tools/python-tests.sh
 stage fuzz env FUZZ_SECONDS=5 tools/fuzz.sh
 stage faults cargo run --locked --quiet "${features[@]}" --bin faults -- short
 # Fails where a count grew by more than 5 %, or a ratio is worse than half its goal.

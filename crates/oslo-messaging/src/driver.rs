@@ -87,9 +87,8 @@ pub trait Subscription: fmt::Debug + Send + Sync {
     /// Tells how far a worker is: the endpoints begin with the records of `begun`, and are done
     /// with those of `settled`.
     ///
-    /// Each record is begun once and then settled once, by the worker that received it, before it
-    /// receives again. A worker with several records may tell of them late and together, but of
-    /// the last that it holds before an endpoint runs.
+    /// Each record is begun once and then settled once. A worker with several records may tell of
+    /// them late and together, but of the last that it holds before an endpoint runs.
     fn advance(&self, begun: &[Token], settled: &[Settled]);
 
     /// Whether records are redelivered (option `commit = after_dispatch`), and how. `None`: a

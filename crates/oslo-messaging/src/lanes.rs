@@ -34,6 +34,8 @@ struct State<T> {
     /// costs a system call, even where nobody waits.
     idle: usize,
     woken: usize,
+    /// Workers that have taken records and will take again.
+    away: usize,
     closed: bool,
 }
 
@@ -58,6 +60,7 @@ impl<T: InLane> Lanes<T> {
             gathering: 0,
             idle: 0,
             woken: 0,
+            away: 0,
             closed: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
@@ -101,6 +104,7 @@ impl<T: InLane> Lanes<T> {
     /// [`settle`](Self::settle) when it was handled.
     pub(crate) fn take(&self, batch: &mut Vec<T>, want: Want) -> bool {
         let mut state = self.lock();
+        state.away = state.away.saturating_sub(1);
         let mut deadline = None;
         loop {
             state.fill(batch, want);
@@ -131,19 +135,20 @@ impl<T: InLane> Lanes<T> {
         if state.closed {
             self.changed.notify_all();
         }
+        state.away += usize::from(!batch.is_empty());
         !batch.is_empty()
     }
 
     /// Says that records were handled: the next ones of their lanes may be taken.
     ///
-    /// Called by the worker that took them, which then takes again: only for further lanes another
-    /// worker is woken.
+    /// A worker that has taken records comes back for one lane by itself: only for the others one is
+    /// woken.
     pub(crate) fn settle(&self, settled: &[Settled]) {
         let mut state = self.lock();
         for run in settled.chunk_by(|one, next| one.token.lane == next.token.lane) {
             state.settle(run[0].token.lane, run.len());
         }
-        let others = state.ready.len().saturating_sub(1);
+        let others = state.ready.len().saturating_sub(state.away.min(1));
         if others > 0 || state.gathering > 0 {
             self.wake(&mut state, others);
         }
@@ -328,6 +333,29 @@ mod tests {
         settle(&lanes, 1);
         assert_eq!(lanes.wait_empty(Duration::ZERO), 0);
         assert_eq!(take(&lanes, ONE), []);
+    }
+
+    #[test]
+    fn who_only_takes_is_woken_by_who_only_settles() {
+        let lanes = Arc::new(lanes(&[(1, 10), (1, 11), (2, 20), (2, 21)]));
+        let (sender, taken) = std::sync::mpsc::channel();
+        let taker = {
+            let lanes = Arc::clone(&lanes);
+            thread::spawn(move || {
+                let mut batch = Vec::new();
+                while lanes.take(&mut batch, ONE) {
+                    batch.drain(..).for_each(|record| sender.send(record).unwrap());
+                }
+            })
+        };
+        for _ in 0..4 {
+            let (lane, _) = taken.recv_timeout(Duration::from_secs(10)).unwrap();
+            // It waits for more meanwhile.
+            thread::sleep(Duration::from_millis(20));
+            settle(&lanes, lane);
+        }
+        lanes.close();
+        taker.join().unwrap();
     }
 
     #[test]

@@ -46,6 +46,7 @@
 //! | open a broker | [`Transport`], [`TransportUrl`], [`config`] |
 //! | send | [`Notifier`], [`Receipt`], [`Serializer`] |
 //! | listen | [`Listener`], [`Endpoint`], [`BatchEndpoint`], [`NotificationFilter`] |
+//! | bind another language | [`EncodedNotification`], [`PollListener`] |
 //! | read what came | [`Notification`], [`Payload`], [`Context`], [`wire`] |
 //! | write a driver | [`driver`] |
 //! | know what happened | [`Error`], [`Stats`] |
@@ -97,13 +98,14 @@ pub use message::{Context, Notification, Payload, Priority};
 #[cfg(feature = "log-handler")]
 pub use notify::NotificationLayer;
 pub use notify::{
-    BatchEndpoint, Endpoint, EndpointError, Listener, ListenerBuilder, NoOpSerializer,
-    NotificationFilter, NotificationFilterBuilder, Notifier, NotifierBuilder, Serializer,
-    SerializerError, endpoint_fn, recorded_notifications,
+    BatchEndpoint, Endpoint, EndpointError, IncomingMessage, Listener, ListenerBuilder,
+    NoOpSerializer, NotificationFilter, NotificationFilterBuilder, Notifier, NotifierBuilder,
+    PollListener, PollListenerBuilder, Serializer, SerializerError, endpoint_fn,
+    recorded_notifications,
 };
 pub use receipt::{FinalOutcome, Receipt, Sent};
 pub use secret::Secret;
 pub use stats::{Counter, Gauge, Stats};
 pub use target::Target;
-pub use transport::{Transport, TransportBuilder};
+pub use transport::{EncodedNotification, Transport, TransportBuilder};
 pub use url::{Host, TransportUrl};

@@ -69,75 +69,91 @@ impl fmt::Debug for ObserverSlot {
     }
 }
 
-/// What a transport has done since it was opened. Each field is read on its own.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Stats {
+/// Makes the struct, and what goes over its fields.
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty,)*) => {
+        /// What a transport has done since it was opened. Each field is read on its own.
+        #[derive(Debug, Default)]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: $kind,)*
+            observer: ObserverSlot,
+        }
+
+        impl Stats {
+            /// All of them by name, such as `("delivered", 12)`.
+            pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name.get())),*].into_iter()
+            }
+        }
+    };
+}
+
+stats! {
     /// Records handed to a driver or refused before that.
-    pub sent: Counter,
+    sent: Counter,
     /// Records that the broker has accepted.
-    pub delivered: Counter,
+    delivered: Counter,
     /// Records that are not on the broker.
-    pub not_delivered: Counter,
+    not_delivered: Counter,
     /// Records that were sent and not answered.
-    pub unknown: Counter,
+    unknown: Counter,
     /// Records whose sender was told that they are queued or spooled.
-    pub accepted: Counter,
+    accepted: Counter,
     /// Records that were refused because a queue was full (`queue_overflow = drop` or `log`, or
     /// `block` at the end of its time).
-    pub overflowed: Counter,
+    overflowed: Counter,
     /// Further hand-overs to the client library, of records that were surely not stored.
-    pub handed_over_again: Counter,
+    handed_over_again: Counter,
     /// Records that the breaker refused at once.
-    pub breaker_refused: Counter,
+    breaker_refused: Counter,
     /// Times that the breaker opened.
-    pub breaker_opened: Counter,
+    breaker_opened: Counter,
     /// 1 while the breaker is open, else 0.
-    pub breaker_open: Gauge,
+    breaker_open: Gauge,
     /// Times that the client library's producer was given up and made anew.
-    pub producer_rebuilt: Counter,
+    producer_rebuilt: Counter,
     /// Bytes of this process's folder of the spool.
-    pub spool_bytes: Gauge,
+    spool_bytes: Gauge,
     /// Folders that dead processes left in the spool and that this one took over. Their records
     /// count as delivered, but not as sent, here.
-    pub spool_adopted: Counter,
+    spool_adopted: Counter,
     /// Stretches of bytes in the spool that were no records and were set aside.
-    pub spool_damaged: Counter,
+    spool_damaged: Counter,
     /// Records taken from the client library.
-    pub received: Counter,
+    received: Counter,
     /// Records handed to endpoints' workers.
-    pub dispatched: Counter,
+    dispatched: Counter,
     /// Records that no filter or priority of any endpoint wanted.
-    pub filtered: Counter,
+    filtered: Counter,
     /// Records that are no notification, or that a serializer refused: logged and skipped.
-    pub undecodable: Counter,
+    undecodable: Counter,
     /// Records whose endpoint returned an error or panicked.
-    pub endpoint_failures: Counter,
+    endpoint_failures: Counter,
     /// Records offered to endpoints once more, each time (`commit = after_dispatch`).
-    pub redelivered: Counter,
+    redelivered: Counter,
     /// Records whose last redelivery failed.
-    pub given_up: Counter,
+    given_up: Counter,
     /// Records stored on the dead-letter topic.
-    pub dead_letters: Counter,
+    dead_letters: Counter,
     /// Attempts to store a record there that failed.
-    pub dead_letter_failures: Counter,
+    dead_letter_failures: Counter,
     /// Commit requests that were answered without an error, by partition.
-    pub commits: Counter,
+    commits: Counter,
     /// Commit requests that were refused or not answered, by partition.
-    pub commit_failures: Counter,
+    commit_failures: Counter,
     /// Records dropped under a commit that was never answered: they may be lost.
-    pub unknown_commit: Counter,
+    unknown_commit: Counter,
     /// Records let go without a commit: their next owner reads them.
-    pub returned: Counter,
+    returned: Counter,
     /// Records that the broker had deleted before the group read them.
-    pub deleted_unread: Counter,
+    deleted_unread: Counter,
     /// Times that the client library refused a record batch: its checksum is wrong, or it cannot
     /// be unpacked within bounds. One that is so on the broker is counted again and again, while
     /// its partition stands still.
-    pub unreadable_batches: Counter,
+    unreadable_batches: Counter,
     /// Times that the group assigned partitions.
-    pub rebalances: Counter,
-    observer: ObserverSlot,
+    rebalances: Counter,
 }
 
 impl Stats {

@@ -2,13 +2,18 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use crate::{
     Error,
     config::{Config, Options},
-    driver::Driver,
-    receipt::FinalOutcome,
+    driver::{Driver, MessageKey, Outgoing, Retry},
+    message::Priority,
+    receipt::{FinalOutcome, Receipt, Subject},
     stats::{Observer, Stats},
+    target::Target,
     url::TransportUrl,
+    wire,
 };
 
 const NOTIFICATIONS_GROUP: &str = "oslo_messaging_notifications";
@@ -36,6 +41,19 @@ struct Inner {
     url: TransportUrl,
     config: Config,
     stats: Arc<Stats>,
+}
+
+/// A notification as its record's body, and what is said of it when it does not arrive.
+#[derive(Clone, Debug)]
+pub struct EncodedNotification {
+    /// The notification's message id.
+    pub message_id: String,
+    /// The notification's event type.
+    pub event_type: String,
+    /// The notification's priority.
+    pub priority: Priority,
+    /// What [`wire::encode`] or [`wire::envelope`] gives.
+    pub body: Bytes,
 }
 
 /// What a transport is opened for; a driver may carry one and not the other.
@@ -83,6 +101,40 @@ impl Transport {
     /// cannot be used.
     pub fn start(&self) -> Result<(), Error> {
         self.inner.driver.start()
+    }
+
+    /// Sends a notification that is encoded already, to one topic: for bindings, whose notifiers
+    /// are written in another language. Returns as a notifier does. A record's key (option
+    /// `message_key`) is read from the encoded text.
+    ///
+    /// Mirrors `_send_notification` of `oslo_messaging/transport.py`.
+    pub fn send_notification(
+        &self,
+        target: &Arc<Target>,
+        notification: EncodedNotification,
+        retry: Retry,
+    ) -> Receipt {
+        let EncodedNotification { message_id, event_type, priority, body } = notification;
+        let receipt = Receipt::new(
+            Subject { message_id, event_type, priority },
+            Arc::clone(&self.inner.stats),
+        );
+        let report = receipt.expect(body.len());
+        let driver = self.driver();
+        let key = match driver.message_key() {
+            MessageKey::None => None,
+            key => wire::decode(&body).ok().and_then(|notification| key.of(&notification)),
+        };
+        let target = Arc::clone(target);
+        driver.send(Outgoing { target, priority, key, headers: Vec::new(), body, retry }, report);
+        receipt
+    }
+
+    /// Whether a listener's notification comes again when its endpoint asks for that (option
+    /// `commit = after_dispatch`).
+    #[must_use]
+    pub fn redelivers(&self) -> bool {
+        self.inner.driver.redelivers()
     }
 
     /// Takes no more notifications, and waits until those that were handed over are confirmed or

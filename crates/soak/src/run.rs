@@ -22,6 +22,8 @@ use crate::{
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const PRINT_EVERY: Duration = Duration::from_secs(60);
 /// The broker restarts as often, or once in the middle of a shorter soak.
+/// By default; another number of seconds by `SOAK_RESTART`, to tell what a restart costs from what time
+/// does.
 const RESTART_EVERY: Duration = Duration::from_secs(600);
 /// Longest wait for the roles to be ready, and for the last notifications.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -86,7 +88,8 @@ impl Soak {
     }
 
     fn run(&mut self, time: Duration) -> Result<(), String> {
-        let restart_every = RESTART_EVERY.min(time / 2);
+        let given = std::env::var("SOAK_RESTART").ok().and_then(|given| given.parse().ok());
+        let restart_every = given.map_or(RESTART_EVERY, Duration::from_secs).min(time / 2);
         let mut restart: Option<JoinHandle<()>> = None;
         let (mut sample, mut print, mut next_restart) =
             (Duration::ZERO, PRINT_EVERY, restart_every);

@@ -52,21 +52,7 @@ impl Dispatcher {
 
     /// What a record says, or why it says nothing.
     pub(super) fn decode(&self, record: &Incoming) -> Result<Notification, String> {
-        let body = record.body.as_ref();
-        let decoded = body.ok_or(wire::DecodeError::Empty).and_then(|body| wire::decode(body));
-        let notification = decoded.map_err(|error| format!("that is no notification: {error}"));
-        notification.and_then(|notification| self.deserialize(notification))
-    }
-
-    /// Counts and logs a record that says nothing.
-    pub(super) fn undecodable(&self, record: &Incoming, reason: &str) {
-        self.stats.undecodable.add(1);
-        tracing::error!(
-            topic = %record.origin.topic,
-            partition = record.origin.partition,
-            offset = record.origin.offset,
-            "skipped a record {reason}"
-        );
+        decode(record).and_then(|notification| self.deserialize(notification))
     }
 
     /// Offers notifications to the endpoints that want them: each by itself, or all to batch
@@ -169,6 +155,13 @@ impl Dispatcher {
         }
         Err(reason)
     }
+}
+
+/// What a record says before any serializer, or why it says nothing.
+pub(super) fn decode(record: &Incoming) -> Result<Notification, String> {
+    let body = record.body.as_ref();
+    let decoded = body.ok_or(wire::DecodeError::Empty).and_then(|body| wire::decode(body));
+    decoded.map_err(|error| format!("that is no notification: {error}"))
 }
 
 fn wants(

@@ -13,8 +13,9 @@ use crate::{
     notify::{
         dispatcher::{Dispatcher, Endpoints},
         endpoint::{BatchEndpoint, Endpoint},
+        run::LONGEST_RUN,
         serializer::Serializer,
-        workers::{LONGEST_RUN, Workers},
+        workers::Workers,
     },
     target::Target,
     transport::Transport,

@@ -3,6 +3,8 @@
 mod dispatcher;
 mod endpoint;
 mod filter;
+mod incoming;
+mod keeper;
 mod listener;
 #[cfg(feature = "log-handler")]
 mod log_handler;
@@ -10,12 +12,14 @@ mod mask;
 mod notifier;
 mod pattern;
 mod routing;
+mod run;
 mod serializer;
 mod sink;
 mod workers;
 
 pub use endpoint::{BatchEndpoint, Endpoint, EndpointError, endpoint_fn};
 pub use filter::{NotificationFilter, NotificationFilterBuilder};
+pub use incoming::{IncomingMessage, PollListener, PollListenerBuilder};
 pub use listener::{Listener, ListenerBuilder};
 #[cfg(feature = "log-handler")]
 pub use log_handler::NotificationLayer;

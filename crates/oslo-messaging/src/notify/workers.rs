@@ -11,25 +11,20 @@ use std::{
 
 use crate::{
     Error,
-    driver::{
-        DeadLetter, Incoming, Origin, RECORDS, Redelivery, Settled, Subscription, Token, Want,
+    driver::{Incoming, Redelivery, Settled, Subscription, Token, Want},
+    notify::{
+        dispatcher::{Dispatcher, Round},
+        keeper::{Keeper, trace_dispatch},
+        run::Progress,
     },
-    message::Notification,
-    notify::dispatcher::{Dispatcher, Round},
     stats::Stats,
 };
-
-/// Most records that a worker takes at once to handle one after the other.
-pub(super) const LONGEST_RUN: usize = 64;
-/// How late the subscription learns of what a worker has done meanwhile.
-const TELL_AFTER: Duration = Duration::from_millis(1);
-/// A dead letter that was not stored is tried again after this time.
-const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module's head.
 pub(super) struct Workers {
     subscription: Arc<dyn Subscription>,
     dispatcher: Dispatcher,
+    keeper: Keeper,
     want: Want,
     max: usize,
     /// How many wait for records.
@@ -47,6 +42,7 @@ impl Workers {
         stats: Arc<Stats>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            keeper: Keeper::new(Arc::clone(&subscription), Arc::clone(&stats)),
             subscription,
             dispatcher,
             want,
@@ -99,25 +95,14 @@ impl Workers {
         }
     }
 
-    /// One record after the other. The subscription is told before the last one, which lets it
-    /// bring more, and meanwhile whenever something took long.
+    /// One record after the other.
     fn handle_run(&self, records: &[Incoming]) {
-        let tokens: Vec<Token> = records.iter().map(|record| record.token).collect();
-        let mut settled = Vec::with_capacity(records.len());
-        let mut told = 0;
-        let mut now = Instant::now();
-        let mut told_at = now;
-        for (index, record) in records.iter().enumerate() {
-            if index + 1 == records.len() || now.duration_since(told_at) > TELL_AFTER {
-                self.subscription.advance(&tokens[told..=index], &settled);
-                settled.clear();
-                (told, told_at) = (index + 1, now);
-            }
-            let done = self.handle(std::slice::from_ref(record)).is_none();
-            let begun = std::mem::replace(&mut now, Instant::now());
-            settled.push(Settled { token: record.token, done, took: now.duration_since(begun) });
+        let mut progress = Progress::new(records);
+        for record in records {
+            progress.begin(&*self.subscription);
+            progress.settle(self.handle(std::slice::from_ref(record)).is_none());
         }
-        self.subscription.advance(&[], &settled);
+        progress.end(&*self.subscription);
     }
 
     fn handle_batch(&self, records: &[Incoming]) {
@@ -158,15 +143,15 @@ impl Workers {
                     of.push(record);
                 }
                 Err(reason) => {
-                    self.dispatcher.undecodable(record, &reason);
-                    self.keep(record, &reason, 0);
+                    self.keeper.undecodable(record, &reason);
+                    self.keeper.keep(record, &reason, 0);
                 }
             }
         }
         of.iter().for_each(|record| trace_dispatch(record));
         if let Err(reason) = self.dispatcher.offer(&notifications, Round::Only) {
             for record in of {
-                self.keep(record, &reason, 1);
+                self.keeper.keep(record, &reason, 1);
             }
         }
     }
@@ -185,8 +170,8 @@ impl Workers {
                     notifications.push(notification);
                 }
                 Err(reason) => {
-                    self.dispatcher.undecodable(record, &reason);
-                    if !self.keep_surely(record, &reason, 0) {
+                    self.keeper.undecodable(record, &reason);
+                    if !self.keeper.keep_surely(record, &reason, 0) {
                         left.push(index);
                     }
                 }
@@ -200,14 +185,10 @@ impl Workers {
             attempts += 1;
             if attempts > redelivery.max {
                 for (index, notification) in open.iter().zip(&notifications) {
-                    self.give_up(
-                        &records[*index],
-                        notification,
-                        &reason,
-                        attempts,
-                        &mut left,
-                        *index,
-                    );
+                    let record = &records[*index];
+                    if !self.keeper.give_up(record, notification, &reason, attempts) {
+                        left.push(*index);
+                    }
                 }
                 break;
             }
@@ -223,54 +204,6 @@ impl Workers {
             notifications.retain(|_| flags_again.next().is_some_and(|kept| *kept));
         }
         left
-    }
-
-    /// Every attempt failed.
-    fn give_up(
-        &self,
-        record: &Incoming,
-        notification: &Notification,
-        reason: &str,
-        attempts: u32,
-        left: &mut Vec<usize>,
-        index: usize,
-    ) {
-        self.stats.given_up.add(1);
-        tracing::error!(
-            message_id = %notification.message_id,
-            event_type = %notification.event_type,
-            record = %record.origin,
-            attempts,
-            "given up after its last redelivery: {reason}"
-        );
-        if !self.keep_surely(record, reason, attempts) {
-            left.push(index);
-        }
-    }
-
-    /// Puts a record on the dead-letter topic, if there is one. A failure is logged and counted.
-    fn keep(&self, record: &Incoming, reason: &str, attempts: u32) -> bool {
-        let letter = DeadLetter { record, reason, attempts };
-        match self.subscription.dead_letter(letter) {
-            Ok(true) => self.stats.dead_letters.add(1),
-            Ok(false) => {}
-            Err(error) => {
-                self.stats.dead_letter_failures.add(1);
-                tracing::error!(record = %record.origin, "dead letter was not stored: {error}");
-                return false;
-            }
-        }
-        true
-    }
-
-    /// As [`keep`](Self::keep), until it is stored or the record is no longer ours: then `false`.
-    fn keep_surely(&self, record: &Incoming, reason: &str, attempts: u32) -> bool {
-        while !self.keep(record, reason, attempts) {
-            if !self.subscription.holds(record.token, DEAD_LETTER_PAUSE) {
-                return false;
-            }
-        }
-        true
     }
 
     pub(super) fn join(&self, until: Instant) {
@@ -292,11 +225,4 @@ impl Workers {
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// On the thread that calls the endpoints next.
-fn trace_dispatch(record: &Incoming) {
-    let Origin { topic, partition, offset, .. } = &record.origin;
-    let period = record.token.period;
-    tracing::trace!(target: RECORDS, %topic, partition, offset, period, "dispatched");
 }

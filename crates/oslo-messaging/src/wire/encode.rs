@@ -28,11 +28,30 @@ use crate::message::{
 /// ```
 #[must_use]
 pub fn encode(notification: &Notification, style: ContextStyle) -> Bytes {
-    let mut out = Vec::with_capacity(escaped_capacity(notification));
+    enveloped(text_bytes(notification), |inner| write_inner(inner, notification, style))
+}
+
+/// Puts the JSON text of an inner object, such as a binding has from its own language's encoder, into
+/// the envelope of version 2.0. The text is not looked at but for what must be escaped.
+///
+/// ```
+/// use oslo_messaging::wire;
+///
+/// let bytes = wire::envelope(r#"{"priority": "INFO"}"#);
+/// let expected = br#"{"oslo.version": "2.0", "oslo.message": "{\"priority\": \"INFO\"}"}"#;
+/// assert_eq!(bytes[..], expected[..]);
+/// ```
+#[must_use]
+pub fn envelope(inner: &str) -> Bytes {
+    enveloped(inner.len(), |out| out.json(inner))
+}
+
+fn enveloped(text_bytes: usize, write: impl FnOnce(&mut Inner<'_, true>)) -> Bytes {
+    let mut out = Vec::with_capacity(escaped_capacity(text_bytes));
     for part in ["{\"", VERSION_KEY, "\": \"2.0\", \"", MESSAGE_KEY, "\": \""] {
         out.extend_from_slice(part.as_bytes());
     }
-    write_inner(&mut Inner::<true> { out: &mut out }, notification, style);
+    write(&mut Inner::<true> { out: &mut out });
     out.extend_from_slice(b"\"}");
     Bytes::from(out)
 }
@@ -61,8 +80,7 @@ fn text_bytes(notification: &Notification) -> usize {
 }
 
 /// Room for one escape in five bytes; Nova's payloads have one in nine.
-fn escaped_capacity(notification: &Notification) -> usize {
-    let text_bytes = text_bytes(notification);
+fn escaped_capacity(text_bytes: usize) -> usize {
     FRAME_BYTES + text_bytes + text_bytes / 5
 }
 
@@ -301,6 +319,6 @@ mod tests {
         let payload = format!("{{{}}}", ["\"uuid_of_it\": \"a value\""; 100].join(", "));
         let made = notification(&payload, "{}");
         let written = encode(&made, ContextStyle::Nested).len();
-        assert!(written <= escaped_capacity(&made), "{written}");
+        assert!(written <= escaped_capacity(text_bytes(&made)), "{written}");
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct Shared {
     pub(super) watched: AtomicBool,
     pub(super) stopping: AtomicBool,
     pub(super) unfinished: AtomicU64,
+    /// Those of them whose commit has no answer.
+    pub(super) undecided: AtomicU64,
     status: Mutex<Status>,
     status_changed: Condvar,
     order: DispatchOrder,
@@ -168,6 +170,7 @@ impl KafkaSubscription {
             watched: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             unfinished: AtomicU64::new(0),
+            undecided: AtomicU64::new(0),
             status: Mutex::new(Status::default()),
             status_changed: Condvar::new(),
             order: options.dispatch_order,
@@ -277,6 +280,7 @@ impl Subscription for KafkaSubscription {
             let left = self.shared.unfinished.load(Ordering::Relaxed);
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             if left > 0 {
+                self.count_undecided();
                 return Err(Error::Unfinished { what: "kafka listener", left });
             }
         }
@@ -292,6 +296,21 @@ impl Subscription for KafkaSubscription {
             tracing::warn!("the group could not be left in time; its coordinator does not answer");
         }
         Ok(())
+    }
+}
+
+impl KafkaSubscription {
+    /// Whoever ends the process now may lose what was committed without an answer.
+    fn count_undecided(&self) {
+        let undecided = self.shared.undecided.load(Ordering::Relaxed);
+        if undecided > 0 {
+            let undecided = usize::try_from(undecided).unwrap_or(usize::MAX);
+            self.shared.stats.unknown_commit.add(undecided);
+            tracing::error!(
+                count = undecided,
+                "records may be lost: their commit was not answered before the listener's deadline"
+            );
+        }
     }
 }
 

@@ -322,6 +322,7 @@ impl GroupThread {
         }
         let unfinished = self.ledger.unfinished();
         self.shared.unfinished.store(unfinished as u64, Ordering::Relaxed);
+        self.shared.undecided.store(self.ledger.undecided() as u64, Ordering::Relaxed);
         self.shared.watched.store(self.ledger.is_watching(), Ordering::Relaxed);
         quiet
     }

@@ -136,12 +136,20 @@ impl<R> Ledger<R> {
 
     /// Records that no endpoint has begun or finished yet and that are committed, or may be.
     pub(super) fn unfinished(&self) -> usize {
-        let all = self.partitions.values().chain(self.departed.iter().map(|(_, p)| p));
+        self.undecided() + self.all().map(|p| p.waiting + p.running).sum::<usize>()
+    }
+
+    /// Those of them whose commit has no answer.
+    pub(super) fn undecided(&self) -> usize {
         let asked = |p: &Partition<R>| {
             p.slice.as_ref().map_or(0, |slice| slice.records.len())
                 + p.doubt.as_ref().map_or(0, Doubt::len)
         };
-        all.map(|p| p.waiting + p.running + asked(p)).sum()
+        self.all().map(asked).sum()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Partition<R>> {
+        self.partitions.values().chain(self.departed.iter().map(|(_, p)| p))
     }
 
     /// Whether each finished record counts: a revocation or the shutdown waits for it, or its

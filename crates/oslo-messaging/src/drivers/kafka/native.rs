@@ -310,6 +310,27 @@ pub(super) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
     }
 }
 
+/// Asks who leads the partitions of the topics that a client knows; the client goes by the answer.
+/// `false`: none came within `timeout`.
+pub(super) fn refresh_leaders<C: ClientContext>(client: &Client<C>, timeout: Duration) -> bool {
+    let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let mut found = ptr::null();
+    // SAFETY: the client is alive; what it answers is freed once, and not read.
+    unsafe {
+        let code = bindings::rd_kafka_metadata(
+            client.native_ptr(),
+            0,
+            ptr::null_mut(),
+            &mut found,
+            timeout,
+        );
+        if !found.is_null() {
+            bindings::rd_kafka_metadata_destroy(found);
+        }
+        code == NativeError::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+}
+
 /// Whether a record that was not confirmed may be on the broker all the same.
 pub(super) fn may_be_persisted(message: &BorrowedMessage<'_>) -> bool {
     // SAFETY: the message is borrowed and so alive.

@@ -73,6 +73,8 @@ pub(super) struct Inner {
     statistics: Mutex<(Vec<u8>, Connections)>,
     /// The topic of the last send that timed out: what a probe asks for.
     pub(super) suspect: Mutex<String>,
+    /// When the leaders may be asked for again; none while they are.
+    pub(super) leaders_due: Mutex<Option<Instant>>,
     current: RwLock<Option<Arc<Generation>>>,
     /// Held while a client is made, so that it is made once.
     making: Mutex<()>,
@@ -118,6 +120,7 @@ impl KafkaProducer {
             late: Late::default(),
             statistics: Mutex::default(),
             suspect: Mutex::default(),
+            leaders_due: Mutex::new(Some(Instant::now())),
             current: RwLock::new(None),
             making: Mutex::new(()),
             spool: OnceLock::new(),

@@ -18,6 +18,7 @@ use super::{
     config::Delivery,
     error::failure,
     hand_over::Held,
+    native,
     producer::{Fate, Generation, Inner, PURGE_REPORTS, refused, unknown},
     topics,
 };
@@ -33,6 +34,10 @@ const FATAL_FLUSH: Duration = Duration::from_secs(2);
 const NEW_TOPIC_PAUSE: Duration = Duration::from_millis(50);
 /// How long brokers have to answer a probe.
 const PROBE_ANSWER: Duration = Duration::from_secs(5);
+/// While a connection is lost and records wait: how often the other brokers are asked for the
+/// leaders. Librdkafka asks once at the loss, when the cluster may not have noticed it yet, and
+/// then after `topic.metadata.refresh.interval.ms`.
+const LEADERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until the producer is dropped.
 pub(super) fn run(producer: &Weak<Inner>) {
@@ -66,6 +71,9 @@ fn supervise(inner: &Arc<Inner>, current: &Arc<Generation>) {
         if must_fail && inner.unanswered() > 0 && current.fate.get() == Fate::Alive {
             fail_held(inner, current);
         }
+    }
+    if inner.is_connection_lost() && inner.unanswered() > 0 {
+        ask_for_leaders(inner, current, now);
     }
     end_expired(inner, now);
     if inner.waiting.is_holding() {
@@ -180,6 +188,28 @@ pub(super) fn client_refused(
     }
     let failure = inner.send_failure(error, code, held.body().len());
     inner.fail_in_flight(*held.in_flight, failure);
+}
+
+/// Asks who leads now, on a thread of its own, one question at a time.
+fn ask_for_leaders(inner: &Arc<Inner>, current: &Arc<Generation>, now: Instant) {
+    let mut due = inner.leaders_due.lock().unwrap_or_else(PoisonError::into_inner);
+    if due.is_none_or(|due| due > now) {
+        return;
+    }
+    let (current, producer) = (Arc::clone(current), Arc::downgrade(inner));
+    let work = move || {
+        if !native::refresh_leaders(current.client.client(), LEADERS_PAUSE) {
+            tracing::debug!("no broker says who leads now");
+        }
+        let Some(inner) = producer.upgrade() else { return };
+        *inner.leaders_due.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Instant::now() + LEADERS_PAUSE);
+    };
+    *due = None;
+    if let Err(error) = thread::Builder::new().name("kafka-leaders".into()).spawn(work) {
+        tracing::error!("could not start a thread: {error}");
+        *due = Some(now + LEADERS_PAUSE);
+    }
 }
 
 /// Asks the brokers whether they answer, on a thread of its own.

@@ -151,6 +151,12 @@ impl Inner {
         self.statistics.lock().unwrap_or_else(PoisonError::into_inner).1.any_up
     }
 
+    /// Whether some connection is lost or being tried.
+    pub(in crate::drivers::kafka) fn is_connection_lost(&self) -> bool {
+        let noted = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        !noted.0.is_empty() && !noted.1.none_lost
+    }
+
     /// Forgets the statistics: another librdkafka producer has other connections.
     pub(in crate::drivers::kafka) fn forget_statistics(&self) {
         *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();

@@ -1,0 +1,119 @@
+"""From the library's poll to oslo.messaging's executor."""
+
+import logging
+import threading
+
+from oslo_messaging._drivers import base
+from oslo_messaging._drivers import common
+from oslo_utils import eventletutils
+
+from oslo_messaging_rs import waiting
+
+LOG = logging.getLogger("oslo_messaging_rs")
+
+try:
+    # Tools that trace messages know the reference's class.
+    from oslo_messaging._drivers.impl_kafka import OsloKafkaMessage as _Message
+except ImportError:
+    _Message = base.RpcIncomingMessage
+
+#: The longest blocking poll of an idle listener, in seconds. A stop ends it at once.
+_POLL = 60.0
+#: How long a stop waits for what the broker believes to be handled, in seconds.
+_STOP = 15.0
+
+
+class IncomingMessage(_Message):
+    """A notification that was polled."""
+
+    def __init__(self, native, deliver):
+        context, message = native.unpack()
+        base.RpcIncomingMessage.__init__(self, context, message, message["message_id"])
+        self._native = native
+        self._deliver = deliver
+
+    def acknowledge(self):
+        following = self._native.acknowledge()
+        if following is not None:
+            # In this thread, which is free now: the notification that had to wait for this one.
+            self._deliver([following])
+
+    def requeue(self):
+        self._native.requeue()
+
+    def reply(self, reply=None, failure=None):
+        LOG.warning("Notifications have no reply")
+
+    def heartbeat(self):
+        LOG.warning("Notifications have no heartbeat")
+
+
+class Listener(base.Listener):
+    """Polls in a thread of its own, green under eventlet, and calls oslo.messaging's server back."""
+
+    def __init__(self, native, batch_size, batch_timeout, forget):
+        super().__init__(batch_size, batch_timeout)
+        self._native = native
+        self._forget = forget
+        self._ended = eventletutils.Event()
+        self._thread = None
+
+    def start(self, on_incoming_callback):
+        super().start(on_incoming_callback)
+        self._thread = threading.Thread(
+            target=self._run, name="oslo-messaging-rs-listener", daemon=True
+        )
+        self._thread.start()
+
+    def ready(self, timeout):
+        """Waits until notifications can arrive.
+
+        :raises oslo_messaging.MessagingTimeout: with the cause, after `timeout` seconds
+        """
+        cause = waiting.call(self._native.ready, timeout)
+        if cause:
+            raise common.Timeout(cause)
+
+    def stop(self, deadline=_STOP):
+        """What the broker believes to be handled still goes to the server, then this returns."""
+        if not self._native.is_here:
+            return  # The parent's: nothing of it runs in a forked child.
+        self._native.stop()
+        if self._thread is not None and not self._ended.wait(deadline):
+            LOG.warning("Endpoints are still at work %s s after the stop", deadline)
+
+    def cleanup(self, deadline=_STOP):
+        if not self._native.is_here:
+            return
+        left = waiting.call(self._native.close, deadline)
+        if left:
+            LOG.error("%s", left)
+        try:
+            self._forget(self)
+        except ValueError:
+            pass  # It was cleaned up before.
+
+    def _run(self):
+        try:
+            while (polled := self._poll()) is not None:
+                if polled:
+                    self._deliver(polled)
+        except Exception:
+            LOG.exception("The listener has failed")
+        finally:
+            self._ended.set()
+
+    def _poll(self):
+        if not waiting.is_green():
+            return self._native.poll(_POLL)
+        polled = self._native.poll(0)
+        if not polled and polled is not None:
+            waiting.for_readable(self._native.fileno(), _POLL)
+        return polled
+
+    def _deliver(self, natives):
+        """Hands messages over. One that the server does not take is let go, which is logged."""
+        try:
+            self.on_incoming_callback([IncomingMessage(native, self._deliver) for native in natives])
+        except Exception:
+            LOG.exception("Notifications could not be handed to the server")
