@@ -152,6 +152,8 @@ stats! {
     /// be unpacked within bounds. One that is so on the broker is counted again and again, while
     /// its partition stands still.
     unreadable_batches: Counter,
+    /// Times that a listener's client was given up and made anew.
+    consumer_rebuilt: Counter,
     /// Times that the group assigned partitions.
     rebalances: Counter,
 }

@@ -98,6 +98,8 @@ struct Queue {
     open: usize,
     /// The subscription brings no more.
     over: bool,
+    /// Stopped, and what is not polled is redelivered elsewhere.
+    releasing: bool,
 }
 
 impl PollListener {
@@ -148,6 +150,14 @@ impl PollListener {
     /// still polled, everything else is left to others.
     pub fn stop(&self) {
         self.shared.subscription.stop();
+        if self.shared.subscription.redelivery().is_some() {
+            let unpolled = {
+                let mut queue = self.shared.lock();
+                queue.releasing = true;
+                std::mem::take(&mut queue.ready)
+            };
+            unpolled.into_iter().flatten().for_each(IncomingMessage::release);
+        }
     }
 
     /// Stops, waits until what was polled is answered, and leaves the group, at most `deadline`.
@@ -157,6 +167,7 @@ impl PollListener {
     /// [`Error::Unfinished`] with the number of notifications that were committed and are not
     /// answered yet.
     pub fn close(&self, deadline: Duration) -> Result<(), Error> {
+        self.stop();
         self.shared.subscription.close(deadline)?;
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.is_finished() && thread.join().is_err()) {
@@ -314,12 +325,26 @@ impl IncomingMessage {
 
 impl Drop for IncomingMessage {
     fn drop(&mut self) {
-        let Some(of) = self.of.take() else { return };
+        if self.of.is_none() {
+            return;
+        }
         tracing::error!(
             message_id = %self.notification.message_id,
             event_type = %self.notification.event_type,
             "a notification was let go unanswered"
         );
+        self.let_go();
+    }
+}
+
+impl IncomingMessage {
+    /// Nobody has it yet: the next owner of its partition gets it.
+    fn release(mut self) {
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
+        let Some(of) = self.of.take() else { return };
         match of {
             Of::Run(run) => {
                 let shared = Arc::clone(&run.shared);
@@ -358,10 +383,17 @@ impl Shared {
 
     fn push(&self, messages: impl IntoIterator<Item = IncomingMessage>) {
         let messages: Vec<_> = messages.into_iter().collect();
-        if !messages.is_empty() {
-            self.lock().ready.push_back(messages);
-            self.tell();
+        if messages.is_empty() {
+            return;
         }
+        let mut queue = self.lock();
+        if queue.releasing {
+            drop(queue);
+            return messages.into_iter().for_each(IncomingMessage::release);
+        }
+        queue.ready.push_back(messages);
+        drop(queue);
+        self.tell();
     }
 
     fn close_one(&self) {

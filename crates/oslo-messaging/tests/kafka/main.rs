@@ -12,6 +12,7 @@ mod listen;
 mod obstacles;
 mod options;
 mod outage;
+mod poll;
 mod python;
 mod redelivery;
 mod send;

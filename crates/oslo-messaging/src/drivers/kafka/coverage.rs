@@ -5,6 +5,11 @@
 //! topic already, sees no change later that would make it join again: the topic would stay unread,
 //! with nothing said, until the group's next rebalance. So each member looks at the group after a
 //! rebalance, and joins again where a partition is missing.
+//!
+//! A member without a part in the group looks, too. Librdkafka (2.12.1) can lose its way: after a
+//! restart of the only broker it may know no broker at all any more, and a coordinator that moves to
+//! another address under its old node id is not found again. Where another client sees the group at
+//! rest without this member, it joins with a new client.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -23,6 +28,11 @@ const NEXT_TRY: Duration = Duration::from_secs(5);
 /// Joins in a row that did not help make the next one wait longer, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Without a part in the group: longer than a rebalance takes, or a session.
+const APART: Duration = Duration::from_secs(20);
+/// The group must be seen at rest twice: the member may be on its way in.
+const APART_AGAIN: Duration = Duration::from_secs(5);
+
 /// When to look at the group, and what to do then.
 #[derive(Debug, Default)]
 pub(super) struct Coverage {
@@ -31,6 +41,8 @@ pub(super) struct Coverage {
     gaps: u32,
     rejoins: u32,
     unclear: u32,
+    /// Looks that found the group at rest without this member.
+    apart: u32,
 }
 
 /// What one look at the group showed.
@@ -49,12 +61,25 @@ impl Coverage {
     pub(super) fn rebalanced(&mut self, now: Instant) {
         let pause = FIRST_LOOK.saturating_mul(1 << self.rejoins.min(6)).min(LONGEST_PAUSE);
         (self.look_at, self.last_look, self.gaps) = (Some(now + pause), false, 0);
-        self.unclear = 0;
+        (self.unclear, self.apart) = (0, 0);
     }
 
     /// This member has no part in the group at the moment.
-    pub(super) fn left(&mut self) {
-        self.look_at = None;
+    pub(super) fn left(&mut self, now: Instant) {
+        (self.look_at, self.apart) = (Some(now + APART), 0);
+    }
+
+    /// Takes what a member without a part saw. `true`: its client has lost its way.
+    pub(super) fn saw_from_apart(&mut self, now: Instant, at_rest: bool) -> bool {
+        if !at_rest {
+            (self.look_at, self.apart) = (Some(now + APART_AGAIN), 0);
+            return false;
+        }
+        self.apart += 1;
+        let is_sure = self.apart > 1;
+        let pause = if is_sure { LONGEST_PAUSE } else { APART_AGAIN };
+        self.look_at = Some(now + pause);
+        is_sure
     }
 
     /// When to look next.
@@ -163,6 +188,22 @@ mod tests {
         assert!(coverage.is_due(now + LONGEST_PAUSE));
         assert!(!coverage.saw(now, Seen::Refused));
         assert_eq!(coverage.next_look(), None);
+    }
+
+    #[test]
+    fn a_member_that_a_group_at_rest_has_not_is_lost_when_that_is_seen_twice() {
+        let (mut coverage, now) = (Coverage::default(), Instant::now());
+        coverage.left(now);
+        assert!(coverage.is_due(now + APART));
+        assert!(!coverage.saw_from_apart(now, true), "it may be on its way in");
+        assert!(coverage.is_due(now + APART_AGAIN));
+        assert!(!coverage.saw_from_apart(now, false), "a rebalance is under way");
+        assert!(!coverage.saw_from_apart(now, true));
+        assert!(coverage.saw_from_apart(now, true));
+        assert_eq!(coverage.next_look(), Some(now + LONGEST_PAUSE));
+        coverage.rebalanced(now);
+        coverage.left(now);
+        assert!(!coverage.saw_from_apart(now, true), "another time");
     }
 
     #[test]

@@ -95,13 +95,7 @@ impl GroupThread {
         limits: Limits,
         shared: &Arc<Shared>,
     ) -> Result<Self, Error> {
-        let config = options.consumer(group);
-        let mut consumer = BaseConsumer::from_config_and_context(&config, GroupContext::default())
-            .map_err(|error| broker_error("create the consumer", error))?;
-        let waker = Arc::clone(shared);
-        consumer.set_nonempty_callback(move || waker.wake.call());
-        let waker = Arc::clone(shared);
-        let replies = ReplyQueue::new(consumer.client(), Box::new(move || waker.wake.call()));
+        let (consumer, replies) = Self::client(options, group, shared)?;
         let now = Instant::now();
         Ok(Self {
             replies,
@@ -128,8 +122,24 @@ impl GroupThread {
         })
     }
 
+    fn client(
+        options: &KafkaOptions,
+        group: &str,
+        shared: &Arc<Shared>,
+    ) -> Result<(BaseConsumer<GroupContext>, ReplyQueue), Error> {
+        let config = options.consumer(group);
+        let mut consumer = BaseConsumer::from_config_and_context(&config, GroupContext::default())
+            .map_err(|error| broker_error("create the consumer", error))?;
+        let waker = Arc::clone(shared);
+        consumer.set_nonempty_callback(move || waker.wake.call());
+        let waker = Arc::clone(shared);
+        let replies = ReplyQueue::new(consumer.client(), Box::new(move || waker.wake.call()));
+        Ok((consumer, replies))
+    }
+
     pub(super) fn run(mut self) {
         let joined = self.look_before_joining() && self.subscribe();
+        self.coverage.left(Instant::now());
         if joined {
             self.serve();
         }

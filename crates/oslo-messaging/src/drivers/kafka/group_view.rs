@@ -34,8 +34,10 @@ pub(super) enum Looked {
 /// The group as its coordinator sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GroupView {
-    /// Nobody is joining or leaving at this moment.
+    /// It has members, and none is joining or leaving at this moment.
     pub(super) stable: bool,
+    /// Nobody is joining or leaving, or there is nobody.
+    pub(super) at_rest: bool,
     /// The partitions of all members.
     pub(super) assigned: Vec<(String, i32)>,
 }
@@ -65,11 +67,13 @@ pub(super) fn group(
             let list = admin.inner().fetch_group_list(Some(&group), timeout)?;
             // A broker that has not heard of the group lists none.
             let Some(found) = list.groups().iter().find(|found| found.name() == group) else {
-                return Ok(GroupView { stable: false, assigned: Vec::new() });
+                return Ok(GroupView { stable: false, at_rest: true, assigned: Vec::new() });
             };
             let members = found.members().iter();
             let assigned = members.filter_map(|member| partitions(member.assignment()?)).flatten();
-            Ok(GroupView { stable: found.state() == "Stable", assigned: assigned.collect() })
+            let stable = found.state() == "Stable";
+            let at_rest = stable || matches!(found.state(), "Empty" | "Dead");
+            Ok(GroupView { stable, at_rest, assigned: assigned.collect() })
         };
         let code = |error: KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         answer(Looked::Group(look().map_err(code)));

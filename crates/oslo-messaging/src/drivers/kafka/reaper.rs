@@ -31,12 +31,15 @@ const PAUSE: Duration = Duration::from_millis(250);
 const NAMED_WITHIN: Duration = Duration::from_secs(1);
 /// How long leaving waits for a join that is under way.
 const LONGEST_JOIN: Duration = Duration::from_secs(5);
+/// How long a client in whose place another one is may take to leave.
+const LONGEST_LIFE: Duration = Duration::from_secs(600);
 const NAME_PAUSE: Duration = Duration::from_millis(10);
 
 /// A member on its way out. Nothing of it may be under way: no commit, no assignment to answer.
 pub(super) struct Leaving {
     pub(super) consumer: BaseConsumer<GroupContext>,
-    pub(super) shared: Arc<Shared>,
+    /// To be told of the end; `None` where another client has taken this one's place.
+    pub(super) shared: Option<Arc<Shared>>,
     pub(super) group: String,
     /// A partition to ask the coordinator about.
     pub(super) partition: TopicPartition,
@@ -46,7 +49,7 @@ pub(super) struct Leaving {
 
 /// The members that the thread has not taken yet.
 struct Reaper {
-    waiting: Vec<Leaving>,
+    waiting: Vec<(Leaving, Instant)>,
     /// Whether the thread runs, and in which process: a forked child has its memory but not it.
     runs_in: Option<u32>,
 }
@@ -68,7 +71,12 @@ impl Leaving {
             Ok(assigned) => self.consumer.context().pause(&self.consumer, &assigned),
             Err(error) => tracing::debug!(group = %self.group, "assignment: {error}"),
         }
-        hand_over(self);
+        self.hand_over();
+    }
+
+    /// Leaves the rest to the reaper.
+    pub(super) fn hand_over(self) {
+        hand_over(self, Instant::now() + LONGEST_LIFE);
     }
 
     /// Closing polls until the coordinator has taken note, or a request to it has timed out.
@@ -85,7 +93,9 @@ impl Leaving {
         }
         let Self { consumer, shared, .. } = self;
         drop(consumer);
-        shared.ended();
+        if let Some(shared) = shared {
+            shared.ended();
+        }
     }
 
     /// Tells the coordinator before the close does, which leaves that out while a join is under way
@@ -137,7 +147,7 @@ fn is_answer(error: &KafkaError) -> bool {
     }
 }
 
-fn hand_over(leaving: Leaving) {
+fn hand_over(leaving: Leaving, until: Instant) {
     let mut reaper = reaper();
     let here = process::id();
     if reaper.runs_in.is_some_and(|process| process != here) {
@@ -145,7 +155,7 @@ fn hand_over(leaving: Leaving) {
         reaper.waiting.drain(..).for_each(std::mem::forget);
         reaper.runs_in = None;
     }
-    reaper.waiting.push(leaving);
+    reaper.waiting.push((leaving, until));
     if reaper.runs_in.is_some() {
         return;
     }
@@ -169,13 +179,18 @@ fn reap() {
                 return;
             }
         }
-        for member in std::mem::take(&mut members) {
+        for (member, until) in std::mem::take(&mut members) {
+            if Instant::now() > until && member.shared.is_none() {
+                // A client that has lost its way does not find it again. It has unsubscribed.
+                std::mem::forget(member);
+                continue;
+            }
             member.serve();
             if member.coordinator_answers(NEXT_ASK) {
                 tracing::info!(group = %member.group, "the coordinator answers; leaving the group");
                 member.close();
             } else {
-                members.push(member);
+                members.push((member, until));
             }
         }
         thread::sleep(PAUSE);

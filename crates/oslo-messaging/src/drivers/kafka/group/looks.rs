@@ -22,10 +22,16 @@ use crate::driver::RECORDS;
 impl GroupThread {
     /// Asks who reads what, when it is time for that: the topics first, then the group.
     pub(super) fn look_at_group(&mut self, now: Instant) {
-        if self.coverage.is_due(now) && !self.stopping() {
+        if !self.coverage.is_due(now) || self.stopping() {
+            return;
+        }
+        if self.shared.is_assigned() {
             let topics: Vec<CString> =
                 self.topics.iter().filter_map(|topic| CString::new(topic.as_str()).ok()).collect();
             self.replies.look_at_topics(self.consumer.client(), &topics, ASK_TIMEOUT);
+        } else {
+            // Not by this client, which may have lost its way.
+            group_view::group(&self.options, &self.group, ASK_TIMEOUT, self.look());
         }
     }
 
@@ -49,6 +55,12 @@ impl GroupThread {
         view: Result<GroupView, RDKafkaErrorCode>,
     ) {
         let missing = match view {
+            Ok(view) if !self.shared.is_assigned() => {
+                if self.coverage.saw_from_apart(now, view.at_rest) && !self.stopping() {
+                    self.renew(now);
+                }
+                return;
+            }
             Ok(view) if view.stable => missing(&self.counts, &view.assigned),
             Ok(_) => {
                 self.coverage.saw(now, Seen::Unclear);

@@ -83,14 +83,14 @@ impl GroupThread {
                 }
                 GroupEvent::Revoked(partitions) => {
                     tracing::info!(group = %self.group, ?partitions, "partitions revoked");
-                    self.coverage.left();
+                    self.coverage.left(now);
                     let slots = self.forget(&partitions);
                     slots.iter().for_each(|slot| self.trace("revoked", *slot, -1));
                     self.ledger.handle(now, Input::Revoked { slots });
                 }
                 GroupEvent::Lost(partitions) => {
                     tracing::warn!(group = %self.group, ?partitions, "partitions lost");
-                    self.coverage.left();
+                    self.coverage.left(now);
                     let slots = self.forget(&partitions);
                     slots.iter().for_each(|slot| self.trace("lost", *slot, -1));
                     self.ledger.handle(now, Input::Lost { slots: slots.clone() });
@@ -170,6 +170,43 @@ impl GroupThread {
         self.shared.assigned(self.ledger.owned().next().is_some());
     }
 
+    /// Joins with a new client: the one there was knows no way to the group any more.
+    pub(super) fn renew(&mut self, now: Instant) {
+        let made = Self::client(&self.options, &self.group, &self.shared);
+        let (consumer, replies) = match made {
+            Ok(made) => made,
+            Err(error) => return tracing::error!(group = %self.group, "{error}; tried again"),
+        };
+        tracing::error!(
+            group = %self.group,
+            "the group is at rest and its coordinator answers, but not to this listener's client: it \
+             joins with a new one"
+        );
+        self.shared.stats.consumer_rebuilt.add(1);
+        let slots: Vec<Slot> = self.ledger.owned().collect();
+        self.ledger.handle(now, Input::Lost { slots });
+        self.unresolved.clear();
+        self.places.clear();
+        self.sent.clear();
+        // The queue goes before the client that it belongs to.
+        drop(std::mem::replace(&mut self.replies, replies));
+        let old = std::mem::replace(&mut self.consumer, consumer);
+        old.context().begin_closing();
+        old.unsubscribe();
+        if let Some(topic) = self.topics.first() {
+            let leaving = Leaving {
+                consumer: old,
+                shared: None,
+                group: self.group.clone(),
+                partition: (topic.clone(), 0),
+                leaves_by_word: self.options.leaves_by_word(),
+            };
+            leaving.hand_over();
+        }
+        self.subscribe();
+        self.coverage.left(now);
+    }
+
     /// Leaves the group, if it was ever joined.
     pub(super) fn leave(self, joined: bool) {
         let leaves_by_word = self.options.leaves_by_word();
@@ -187,6 +224,7 @@ impl GroupThread {
         match topics.into_iter().next() {
             Some(topic) if joined => {
                 let partition = (topic, 0);
+                let shared = Some(shared);
                 Leaving { consumer, shared, group, partition, leaves_by_word }.leave();
             }
             _ => {
