@@ -47,14 +47,20 @@ class Ceilometer:
         self.logs = [self.folder / "ceilometer.log", self.folder / "ceilometer-output.log"]
         self._events = self.folder / "events.jsonl"
         self._file = self.folder / "ceilometer.conf"
-        self._file.write_text(_CONFIGURATION.format(
-            folder=self.folder, transport_url=transport_url, debug=debug,
-            kafka_options="\n".join(f"{name} = {value}" for name, value in kafka_options.items()),
-            notification_options="\n".join(f"notification_control_exchanges = {name}" for name in exchanges)))
+        self._kafka_options = kafka_options
+        self._debug = debug
+        self.configure(transport_url, exchanges)
         for kind, name, file in (("meters", "pipeline", "samples"), ("events", "event_pipeline", "events")):
             text = _PIPELINE.format(kind=kind, file=self.folder / f"{file}.jsonl")
             (self.folder / f"{name}.yaml").write_text(text)
         self._service = None
+
+    def configure(self, transport_url, exchanges):
+        """Writes its configuration. It counts from the next start on."""
+        self._file.write_text(_CONFIGURATION.format(
+            folder=self.folder, transport_url=transport_url, debug=self._debug,
+            kafka_options="\n".join(f"{name} = {value}" for name, value in self._kafka_options.items()),
+            notification_options="\n".join(f"notification_control_exchanges = {name}" for name in exchanges)))
 
     def start(self):
         command = [*script("ceilometer", "ceilometer-agent-notification"), "--config-file", self._file]

@@ -1,10 +1,20 @@
-"""What the tests share: where they write, and a keystone's database, made once."""
+"""What the tests share: where they write, a keystone's database, made once, and a limit."""
 
+import faulthandler
 import os
+import pathlib
+import sys
 
 import pytest
-from deployment import Deployment
-from keystone_service import Keystone
+
+# For the broker, which the other tests of the wheel have, too.
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+
+from deployment import Deployment  # noqa: E402
+from keystone_service import Keystone  # noqa: E402
+
+#: Longer than all waits of a test together, in seconds: a last resort.
+_LIMIT = 900
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +32,10 @@ def deploy(tmp_path, database):
     def make(case):
         return Deployment(tmp_path, case, database, debug=os.environ.get("OSLOMSG_E2E_DEBUG") == "1")
     return make
+
+
+@pytest.fixture(autouse=True)
+def _limit():
+    faulthandler.dump_traceback_later(_LIMIT, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()

@@ -61,9 +61,14 @@ class Keystone:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.logs = [self.folder / "keystone.log", self.folder / "keystone-output.log"]
+        self._format = notification_format
         self._file = self.folder / "keystone.conf"
+        self.configure(transport_url)
+
+    def configure(self, transport_url):
+        """Writes its configuration. What is started from then on uses this URL."""
         self._file.write_text(_CONFIGURATION.format(
-            folder=self.folder, transport_url=transport_url, notification_format=notification_format))
+            folder=self.folder, transport_url=transport_url, notification_format=self._format))
 
     def make_database(self):
         """Tables and keys: what takes long, and emits nothing."""
