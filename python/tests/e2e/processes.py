@@ -25,7 +25,7 @@ def tail(*logs, lines=25):
     parts = []
     for log in map(pathlib.Path, logs):
         text = log.read_text(errors="replace") if log.exists() else ""
-        parts.append(f"--- {log.name}\n" + "\n".join(text.splitlines()[-lines:]))
+        parts.append(f"--- {log.name}\n" + "\n".join(line[:400] for line in text.splitlines()[-lines:]))
     return "\n".join(parts)
 
 
