@@ -54,7 +54,7 @@ class BrokerView:
         return self._ask(_left_over)
 
     def _ask(self, question, *arguments):
-        return self._process.apply_async(question, arguments).get(2 * _READ)
+        return self._process.apply_async(_answer, (question, arguments)).get(2 * _READ)
 
 
 # ---- in the other process ----
@@ -67,6 +67,14 @@ def _connect(address):
     global _client
     _settings.update({"bootstrap.servers": address, "log_level": 2})
     _client = admin.AdminClient(_settings)
+
+
+def _answer(question, arguments):
+    try:
+        return question(*arguments)
+    except confluent_kafka.KafkaException as error:
+        # The exception itself cannot be handed to another process.
+        raise RuntimeError(f"{question.__name__}: {error}") from None
 
 
 def _topics():
