@@ -4,6 +4,7 @@
 #   make check     the development loop: format, lints, docs, unit tests
 #   make nightly   what is slow: every feature alone, the vendored build
 #   make wheel     the Python driver, everything linked in; make python-tests builds a quick one and tests it
+#   make services  keystone to ceilometer by the Python driver, every case (8 minutes)
 #   make bench     this library, raw librdkafka and the Python library side by side (7 minutes)
 #   make bench-short  the same in 90 seconds; fails where a ratio is worse than half its goal
 #   make fuzz      each fuzz target for FUZZ_SECONDS (60) on what reaches new code
@@ -22,7 +23,7 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 # What the library does not turn on by itself.
 features := --features oslo-messaging/conformance,oslo-messaging/log-handler
 
-.PHONY: demo test check nightly wheel python-tests fuzz asan docs deps-build deps-test
+.PHONY: demo test check nightly wheel python-tests services fuzz asan docs deps-build deps-test
 
 demo: deps-build
 	cargo run --quiet --locked -p oslomsg -- demo
@@ -44,6 +45,10 @@ wheel: deps-test
 
 python-tests: deps-test
 	tools/python-tests.sh
+
+services: deps-test
+	tools/wheel.sh
+	python/tests/e2e/run.sh
 
 fuzz: deps-build
 	tools/fuzz.sh $(TARGET)

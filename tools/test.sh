@@ -55,6 +55,8 @@ rust_tests conformance --workspace --test conformance -- --nocapture --test-thre
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
 rust_tests command-line --workspace --test cli --test spool --test real_kafka --test shutdown
 stage python tools/python-tests.sh
+# The others are `make services`.
+stage services python/tests/e2e/run.sh -k "everything and vhost and before"
 stage fuzz env FUZZ_SECONDS=5 tools/fuzz.sh
 stage faults cargo run --locked --quiet "${features[@]}" --bin faults -- short
 # Fails where a count grew by more than 5 %, or a ratio is worse than half its goal.

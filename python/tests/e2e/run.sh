@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Tests a built wheel of oslo-messaging-rs with keystone, ceilometer and a real Kafka.
-#   run.sh WHEEL [PYTEST ARGUMENTS...]
+# Tests the built wheel (tools/wheel.sh) with keystone, ceilometer and a real Kafka.
+#   run.sh [PYTEST ARGUMENTS...]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-(($#)) || { sed -n '2,3s/^# //p' "$0"; exit 2; }
-wheel=$1
-shift
+cache=${OSLOMSG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/oslo-messaging-rs}
+wheel=$(echo "$cache"/wheels/oslo_messaging_rs-*.whl)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python=$("$here/venv.sh" "$folder/venv" "$wheel")
