@@ -39,9 +39,3 @@ def _limit():
     faulthandler.dump_traceback_later(_LIMIT, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
-
-
-def pytest_terminal_summary(terminalreporter):
-    """The line that the stages of `make test` are counted by."""
-    count = {name: len(terminalreporter.stats.get(name, ())) for name in ("passed", "failed", "error")}
-    terminalreporter.write_line(f"\n{count['passed']} passed, {count['failed'] + count['error']} failed")

@@ -42,6 +42,8 @@ pub(crate) struct Mood {
     pub(crate) longer_than: AtomicUsize,
     /// Only the last half of an answer, where the records are.
     pub(crate) in_records: AtomicBool,
+    /// Answers to where a coordinator is name a port where nobody listens.
+    pub(crate) misdirects: AtomicBool,
     pub(crate) damaged: AtomicUsize,
     pub(crate) answers: AtomicUsize,
 }
@@ -109,7 +111,11 @@ fn join(client: TcpStream, server: TcpStream, port: u16, mood: &Arc<Mood>, mut n
     thread::spawn(move || {
         while let Some(mut frame) = read_frame(&mut from) {
             readdress(&mut frame, theirs, port);
-            if !spared.lock().unwrap().remove(&frame[4..8]) {
+            if spared.lock().unwrap().remove(&frame[4..8]) {
+                if mood.misdirects.load(Ordering::Relaxed) {
+                    readdress(&mut frame, port, 1);
+                }
+            } else {
                 damage(&mut frame, &mood, &mut numbers);
             }
             if to.write_all(&frame).is_err() {

@@ -9,6 +9,7 @@ mod closing;
 mod group;
 mod interop;
 mod listen;
+mod lost_way;
 mod obstacles;
 mod options;
 mod outage;
