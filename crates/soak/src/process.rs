@@ -27,6 +27,8 @@ pub(crate) enum Told {
 pub(crate) struct Process {
     pub(crate) name: &'static str,
     pub(crate) samples: Vec<Sample>,
+    /// What it told last.
+    pub(crate) heap_kib: f64,
     child: Child,
     /// `None` once it was told to end.
     input: Option<ChildStdin>,
@@ -57,11 +59,11 @@ impl Process {
             }
             let _ = events.send((index, Told::End));
         });
-        Ok(Self { name, samples: Vec::new(), child, input })
+        Ok(Self { name, samples: Vec::new(), heap_kib: 0.0, child, input })
     }
 
     pub(crate) fn sample(&mut self, seconds: f64) -> Result<(), String> {
-        let sample = Sample::take(seconds, self.child.id());
+        let sample = Sample::take(seconds, self.child.id(), self.heap_kib);
         self.samples.push(sample.map_err(|error| format!("the {}: {error}", self.name))?);
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! | `ready` | the parent may go on |
 //! | `sent SEQ`, `delivered SEQ`, `refused SEQ`, `unknown SEQ` | the notifier's |
 //! | `dispatched SEQ` | a listener's endpoint has the notification |
+//! | `heap KIB` | once a second, what it holds of its allocator |
 //! | `end NAME=VALUE...` | counters of the library, at the end |
 
 use std::{
@@ -26,7 +27,7 @@ use oslo_messaging::{
 };
 use serde_json::{Value, json};
 
-use crate::fault::Fault;
+use crate::{fault::Fault, samples::heap_kib};
 
 /// Notifications a second.
 const RATE: u32 = 200;
@@ -148,7 +149,7 @@ fn pace(seq: u64) -> Duration {
     })
 }
 
-/// Becomes true when standard input has ended.
+/// Becomes true when standard input has ended. Tells the heap until then.
 fn input_ended() -> Arc<AtomicBool> {
     let ended = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&ended);
@@ -156,6 +157,13 @@ fn input_ended() -> Arc<AtomicBool> {
         // An error is an end, too.
         let _ = stdin().read(&mut [0]);
         flag.store(true, Ordering::Relaxed);
+    });
+    let flag = Arc::clone(&ended);
+    thread::spawn(move || {
+        while !flag.load(Ordering::Relaxed) {
+            tell(format_args!("heap {:.0}", heap_kib()));
+            thread::sleep(Duration::from_secs(1));
+        }
     });
     ended
 }

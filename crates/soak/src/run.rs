@@ -180,6 +180,12 @@ impl Soak {
         match (word, rest.parse()) {
             ("ready", _) => self.ready[index] = true,
             ("end", _) => self.last_words[index] = rest.to_owned(),
+            ("heap", Ok(kib)) => {
+                // Not before all of them are known.
+                if let Some(process) = self.processes.get_mut(index) {
+                    process.heap_kib = kib as f64;
+                }
+            }
             ("sent", Ok(seq)) => self.tally.sent(seq),
             ("delivered", Ok(seq)) => self.tally.answer(seq, Answer::Delivered),
             ("refused", Ok(seq)) => self.tally.answer(seq, Answer::Refused),
@@ -209,11 +215,14 @@ impl Soak {
             let Some(last) = process.samples.last() else { continue };
             let slopes = slopes(after_warm_up(&process.samples));
             println!(
-                "           {:8}  {:6.1} MiB {:+7.2} MB/h  {:3} descriptors {:+6.2}/h  {:3} \
+                "           {:8}  {:6.1} MiB {:+7.2} MB/h  heap {:5.1} MiB {:+6.2} MB/h  {:3} \
+                 descriptors {:+6.2}/h  {:3} \
                  threads {:+6.2}/h",
                 process.name,
                 last.resident_kib / 1024.0,
-                slopes.memory,
+                slopes.resident,
+                last.heap_kib / 1024.0,
+                slopes.heap,
                 last.descriptors,
                 slopes.descriptors,
                 last.threads,

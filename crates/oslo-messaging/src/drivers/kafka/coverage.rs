@@ -69,13 +69,18 @@ impl Coverage {
         (self.look_at, self.apart) = (Some(now + APART), 0);
     }
 
-    /// Takes what a member without a part saw. `true`: its client has lost its way.
-    pub(super) fn saw_from_apart(&mut self, now: Instant, at_rest: bool) -> bool {
-        if !at_rest {
-            (self.look_at, self.apart) = (Some(now + APART_AGAIN), 0);
+    /// Takes what a member without a part saw: whether the group is at rest, or nothing. `true`: its
+    /// client has lost its way.
+    pub(super) fn saw_from_apart(&mut self, now: Instant, at_rest: Option<bool>) -> bool {
+        match at_rest {
+            Some(true) => self.apart += 1,
+            Some(false) => self.apart = 0,
+            None => {}
+        }
+        if at_rest != Some(true) {
+            self.look_at = Some(now + APART_AGAIN);
             return false;
         }
-        self.apart += 1;
         let is_sure = self.apart > 1;
         let pause = if is_sure { LONGEST_PAUSE } else { APART_AGAIN };
         self.look_at = Some(now + pause);
@@ -195,15 +200,17 @@ mod tests {
         let (mut coverage, now) = (Coverage::default(), Instant::now());
         coverage.left(now);
         assert!(coverage.is_due(now + APART));
-        assert!(!coverage.saw_from_apart(now, true), "it may be on its way in");
+        assert!(!coverage.saw_from_apart(now, Some(true)), "it may be on its way in");
         assert!(coverage.is_due(now + APART_AGAIN));
-        assert!(!coverage.saw_from_apart(now, false), "a rebalance is under way");
-        assert!(!coverage.saw_from_apart(now, true));
-        assert!(coverage.saw_from_apart(now, true));
+        assert!(!coverage.saw_from_apart(now, Some(false)), "a rebalance is under way");
+        assert!(!coverage.saw_from_apart(now, Some(true)));
+        assert!(!coverage.saw_from_apart(now, None), "the brokers are away");
+        assert!(coverage.is_due(now + APART_AGAIN));
+        assert!(coverage.saw_from_apart(now, Some(true)));
         assert_eq!(coverage.next_look(), Some(now + LONGEST_PAUSE));
         coverage.rebalanced(now);
         coverage.left(now);
-        assert!(!coverage.saw_from_apart(now, true), "another time");
+        assert!(!coverage.saw_from_apart(now, Some(true)), "another time");
     }
 
     #[test]

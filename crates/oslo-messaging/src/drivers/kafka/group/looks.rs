@@ -56,7 +56,7 @@ impl GroupThread {
     ) {
         let missing = match view {
             Ok(view) if !self.shared.is_assigned() => {
-                if self.coverage.saw_from_apart(now, view.at_rest) && !self.stopping() {
+                if self.coverage.saw_from_apart(now, Some(view.at_rest)) && !self.stopping() {
                     self.renew(now);
                 }
                 return;
@@ -90,6 +90,10 @@ impl GroupThread {
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::UnsupportedFeature
             | RDKafkaErrorCode::UnsupportedVersion => Seen::Refused,
+            _ if !self.shared.is_assigned() => {
+                self.coverage.saw_from_apart(now, None);
+                return;
+            }
             _ => Seen::Unclear,
         };
         self.coverage.saw(now, seen);
