@@ -72,8 +72,8 @@ pub(super) struct GroupThread {
     member: String,
     /// Whose committed offsets were asked for.
     asked: Vec<Slot>,
-    /// When commits were sent that have no answer yet.
-    sent: HashMap<CommitId, Instant>,
+    /// Commits that have no answer yet: when they were sent, and of what.
+    sent: HashMap<CommitId, (Instant, Vec<Slot>)>,
     /// How far each partition was read.
     places: HashMap<Slot, Place>,
     ask_after: Instant,
@@ -227,7 +227,7 @@ impl GroupThread {
         // librdkafka sends a commit again whose answer was lost: a refusal of that says nothing of the
         // first try.
         let sent = self.sent.remove(&id);
-        let retried = sent.is_none_or(|at| now.duration_since(at) >= FIRST_RETRY);
+        let retried = sent.is_none_or(|(at, _)| now.duration_since(at) >= FIRST_RETRY);
         for reply in partitions {
             let slot = self.slots.number(&reply.topic, reply.partition);
             let (topic, partition) = (&reply.topic, reply.partition);
@@ -345,7 +345,7 @@ impl GroupThread {
                 target: RECORDS, commit = id, %topic, partition, offset, period, "commit"
             );
         }
-        self.sent.insert(id, now);
+        self.sent.insert(id, (now, offsets.iter().map(|(slot, _)| *slot).collect()));
         if let Err(code) = self.replies.commit(self.consumer.client(), &list, id) {
             self.sent.remove(&id);
             tracing::error!(group = %self.group, "commit: {code}");

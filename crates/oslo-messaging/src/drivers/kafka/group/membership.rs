@@ -10,7 +10,7 @@ use rdkafka::{
 use super::{
     super::{
         context::GroupEvent,
-        ledger::{Input, Slot},
+        ledger::{CommitFailure, Input, Slot},
         reaper::Leaving,
         start::{Found, TopicPartition},
     },
@@ -185,9 +185,15 @@ impl GroupThread {
         self.shared.stats.consumer_rebuilt.add(1);
         let slots: Vec<Slot> = self.ledger.owned().collect();
         self.ledger.handle(now, Input::Lost { slots });
+        // The old client's answers are not waited for.
+        for (id, (_, slots)) in std::mem::take(&mut self.sent) {
+            for slot in slots {
+                let result = Err(CommitFailure::Unanswered);
+                self.ledger.handle(now, Input::CommitResult { id, slot, result });
+            }
+        }
         self.unresolved.clear();
         self.places.clear();
-        self.sent.clear();
         // The queue goes before the client that it belongs to.
         drop(std::mem::replace(&mut self.replies, replies));
         let old = std::mem::replace(&mut self.consumer, consumer);
