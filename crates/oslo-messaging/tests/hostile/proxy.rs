@@ -44,6 +44,7 @@ pub(crate) struct Mood {
     pub(crate) in_records: AtomicBool,
     /// Answers to where a coordinator is name a port where nobody listens.
     pub(crate) misdirects: AtomicBool,
+    pub(crate) misdirected: AtomicUsize,
     pub(crate) damaged: AtomicUsize,
     pub(crate) answers: AtomicUsize,
 }
@@ -114,6 +115,7 @@ fn join(client: TcpStream, server: TcpStream, port: u16, mood: &Arc<Mood>, mut n
             if spared.lock().unwrap().remove(&frame[4..8]) {
                 if mood.misdirects.load(Ordering::Relaxed) {
                     readdress(&mut frame, port, 1);
+                    mood.misdirected.fetch_add(1, Ordering::Relaxed);
                 }
             } else {
                 damage(&mut frame, &mood, &mut numbers);

@@ -3,7 +3,11 @@
 #[path = "../hostile/proxy.rs"]
 mod proxy;
 
-use std::{sync::atomic::Ordering, thread, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
 
 use oslo_messaging::{Context, Listener, Payload, Target, Transport};
 
@@ -25,7 +29,10 @@ fn a_member_that_a_group_at_rest_does_not_have_joins_with_a_new_client() {
         .endpoint(Counter(seen.clone()))
         .start()
         .unwrap();
-    thread::sleep(Duration::from_secs(2));
+    let until = Instant::now() + LIMIT;
+    while proxy.mood.misdirected.load(Ordering::Relaxed) == 0 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(10));
+    }
     proxy.mood.misdirects.store(false, Ordering::Relaxed);
     let sent = notifier(&direct, &topic).info(&Context::empty(), "e", Payload::null());
     sent.wait(LIMIT).unwrap();
