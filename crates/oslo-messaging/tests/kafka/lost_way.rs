@@ -33,6 +33,8 @@ fn a_member_that_a_group_at_rest_does_not_have_joins_with_a_new_client() {
     while proxy.mood.misdirected.load(Ordering::Relaxed) == 0 && Instant::now() < until {
         thread::sleep(Duration::from_millis(10));
     }
+    // Time to go by the answer.
+    thread::sleep(Duration::from_secs(2));
     proxy.mood.misdirects.store(false, Ordering::Relaxed);
     let sent = notifier(&direct, &topic).info(&Context::empty(), "e", Payload::null());
     sent.wait(LIMIT).unwrap();
