@@ -92,7 +92,7 @@ pub(crate) fn take_log() -> Vec<Line> {
 
 /// What finally became of a notification that was accepted, when that is no success.
 pub(crate) fn outcome(outcome: &FinalOutcome) {
-    if let Err(undelivered) = &outcome.result {
+    if let (Err(undelivered), true) = (&outcome.result, outcome.was_accepted) {
         keep(ERROR, "", undelivered.to_string());
     }
 }

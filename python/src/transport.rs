@@ -16,8 +16,6 @@ use crate::{fork::OfProcess, listener::PollListener, log, receipt::Receipt};
 #[pyclass(frozen, module = "oslo_messaging_rs._native")]
 pub(crate) struct Transport {
     transport: OfProcess<oslo_messaging::Transport>,
-    /// Sendings are answered before the broker has them.
-    accepts: bool,
 }
 
 #[pymethods]
@@ -26,18 +24,13 @@ impl Transport {
     #[new]
     fn new(url: &str, settings: Vec<(String, String, String)>) -> PyResult<Self> {
         let mut config = Config::new();
-        let mut accepts = false;
         for (group, name, value) in settings {
-            accepts |= name == "delivery" && value != "confirmed";
             config.set(&group, &name, &value);
         }
-        accepts |= ["delivery=queued", "delivery=spooled"].iter().any(|said| url.contains(said));
-        let mut builder = oslo_messaging::Transport::builder().url(url).config(config);
-        if accepts {
-            builder = builder.on_outcome(log::outcome);
-        }
+        let builder = oslo_messaging::Transport::builder().url(url).config(config);
+        let builder = builder.on_outcome(log::outcome);
         let transport = builder.for_notifications().map_err(|error| to_python(&error))?;
-        Ok(Self { transport: OfProcess::new(transport), accepts })
+        Ok(Self { transport: OfProcess::new(transport) })
     }
 
     /// Whether it was opened in this process, not in its parent.
@@ -74,10 +67,8 @@ impl Transport {
         let target = Arc::new(Target::new(topic));
         let receipt =
             py.detach(|| transport.send_notification(&target, notification, retry.into()));
-        if self.accepts && receipt.sent().is_some() {
-            return Ok(None);
-        }
-        Ok(Some(Receipt::new(receipt)))
+        // What is accepted has its answer already.
+        Ok(receipt.sent().is_none().then(|| Receipt::new(receipt)))
     }
 
     /// Starts to listen to `(topic, priority)` targets.

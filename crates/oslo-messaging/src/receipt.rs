@@ -119,6 +119,8 @@ pub struct FinalOutcome {
     pub priority: Priority,
     /// The topic on the broker, such as `notifications.info`.
     pub topic: String,
+    /// Its sender was told that it is queued or spooled, and hears no more of it by its receipt.
+    pub was_accepted: bool,
     /// `Ok` when the broker has it; else why not, and whether it may have it all the same.
     pub result: Result<(), Undelivered>,
 }
@@ -299,7 +301,7 @@ impl Report {
     pub fn delivered(mut self) {
         let Some(shared) = self.shared.take() else { return };
         shared.stats.delivered.add(1);
-        shared.tell(&self.topic, || Ok(()));
+        shared.tell(&self.topic, self.detached, || Ok(()));
         if !self.detached {
             shared.resolve(Answer::Delivered);
         }
@@ -332,7 +334,7 @@ impl Report {
             message_id = %undelivered.message_id,
             "{undelivered}"
         );
-        shared.tell(&self.topic, || Err(undelivered.clone()));
+        shared.tell(&self.topic, self.detached, || Err(undelivered.clone()));
         if !self.detached {
             shared.resolve(Answer::Failed(undelivered));
         }
@@ -355,12 +357,18 @@ impl Shared {
     }
 
     /// Tells the observer, if there is one.
-    fn tell(&self, topic: &str, result: impl FnOnce() -> Result<(), Undelivered>) {
+    fn tell(
+        &self,
+        topic: &str,
+        was_accepted: bool,
+        result: impl FnOnce() -> Result<(), Undelivered>,
+    ) {
         self.stats.observe(|| FinalOutcome {
             message_id: self.subject.message_id.clone(),
             event_type: self.subject.event_type.clone(),
             priority: self.subject.priority,
             topic: topic.to_owned(),
+            was_accepted,
             result: result(),
         });
     }
