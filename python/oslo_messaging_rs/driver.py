@@ -54,7 +54,7 @@ class KafkaDriver(base.BaseDriver):
         self.__init__(state["conf"], state["url"], state["exchange"], state["exmods"])
 
     def _open(self):
-        scheme, rest = str(self._url).split("://", 1)
+        _, rest = str(self._url).split("://", 1)
         url = f"kafka://{rest}"
         return _native.Transport(url, options.settings(self._raw_conf))
 

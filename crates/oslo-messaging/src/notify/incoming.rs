@@ -18,6 +18,7 @@ use crate::{
     notify::{
         dispatcher::decode,
         keeper::{Keeper, trace_dispatch},
+        listener::{BATCH_TIMEOUT, check},
         run::{LONGEST_RUN, Progress},
     },
     stats::Stats,
@@ -25,8 +26,6 @@ use crate::{
     transport::Transport,
 };
 
-/// As of a batch listener.
-const BATCH_TIMEOUT: Duration = Duration::from_secs(1);
 const NOT_REDELIVERED: &str =
     "requeue was asked for, and nothing is redelivered (commit = before_dispatch)";
 
@@ -241,14 +240,7 @@ impl PollListenerBuilder {
     ///
     /// As [`ListenerBuilder::start`](super::ListenerBuilder::start).
     pub fn start(self) -> Result<PollListener, Error> {
-        let invalid =
-            |name, reason: &str| Error::InvalidSetting { name, reason: reason.to_owned() };
-        if self.targets.is_empty() {
-            return Err(invalid("target", "a listener needs at least one target"));
-        }
-        if self.batch_size == 0 {
-            return Err(invalid("batch_size", "0: a batch has at least one notification"));
-        }
+        check(self.targets.len(), self.batch_size)?;
         let subscription = self.transport.driver().subscribe(Subscribe {
             targets: self.targets,
             pool: self.pool,

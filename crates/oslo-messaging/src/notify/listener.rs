@@ -24,7 +24,7 @@ use crate::{
 /// A batch listener's defaults: full batches under load, and no notification waits longer than
 /// this for company.
 const BATCH_SIZE: usize = 100;
-const BATCH_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const BATCH_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a listener that is dropped instead of closed gets for its orderly end.
 const DROP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -216,14 +216,7 @@ impl ListenerBuilder {
     /// [`allow_requeue`](Self::allow_requeue) where nothing is redelivered; [`Error::InvalidTopic`];
     /// [`Error::InvalidOption`]; [`Error::Broker`] when the client library refuses its settings.
     pub fn start(self) -> Result<Listener, Error> {
-        let invalid =
-            |name, reason: &str| Error::InvalidSetting { name, reason: reason.to_owned() };
-        if self.targets.is_empty() {
-            return Err(invalid("target", "a listener needs at least one target"));
-        }
-        if self.batch_size == 0 {
-            return Err(invalid("batch_size", "0: a batch has at least one notification"));
-        }
+        check(self.targets.len(), self.batch_size)?;
         let (endpoints, want, batch_size) =
             match (self.endpoints.is_empty(), self.batch_endpoints.is_empty()) {
                 (false, true) => (Endpoints::Single(self.endpoints), Want::run(LONGEST_RUN), 1),
@@ -278,4 +271,17 @@ impl fmt::Debug for ListenerBuilder {
             .field("pool", &self.pool)
             .finish_non_exhaustive()
     }
+}
+
+/// What no listener does without.
+pub(super) fn check(targets: usize, batch_size: usize) -> Result<(), Error> {
+    match (targets, batch_size) {
+        (0, _) => Err(invalid("target", "a listener needs at least one target")),
+        (_, 0) => Err(invalid("batch_size", "0: a batch has at least one notification")),
+        _ => Ok(()),
+    }
+}
+
+fn invalid(name: &'static str, reason: &str) -> Error {
+    Error::InvalidSetting { name, reason: reason.to_owned() }
 }
