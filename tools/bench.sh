@@ -19,4 +19,7 @@ cargo build --quiet --locked --workspace --features oslo-messaging/conformance,o
 program=$(mktemp -d)/bench
 trap 'rm -rf "$(dirname "$program")"' EXIT
 cp "${CARGO_TARGET_DIR:-target}/debug/bench" "$program"
+# Counts need no broker and no Python.
+[[ $1 == counts ]] || BENCH_PYTHON=$(tools/wheel.sh)
+export BENCH_PYTHON
 BENCH_JSON=${BENCH_JSON:-$cache/bench-$1.json} "$program" "$@"

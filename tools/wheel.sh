@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the Python wheel and installs it beside the reference, confluent-kafka and the tests' tools in a virtual
+# Builds the Python wheel, and that of its takeover of kafka://, and installs them beside the reference, confluent-kafka and the tests' tools in a virtual
 # environment of its own. Prints the path of that environment's Python. All else goes to standard error.
 #   wheel.sh            for tests and benches: optimised, with the system's OpenSSL and the tests' librdkafka
 #   wheel.sh release    to be given away: everything linked in
@@ -30,6 +30,7 @@ case ${1:-tests} in
     exit 2
     ;;
 esac
+"$python" -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir "$wheels" python/takeover
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$wheels"/*.whl
 "$python" -m pip check
 echo "$python" >&3

@@ -1,12 +1,26 @@
 """The Rust part. Every call that waits lets other threads run."""
 
-from typing import Any
+from typing import Any, Self, final
+
+__all__ = [
+    "IncomingMessage",
+    "PollListener",
+    "Receipt",
+    "Transport",
+    "Undelivered",
+    "log_fileno",
+    "options",
+    "set_log_level",
+    "start_log",
+    "take_log",
+]
 
 class Undelivered(Exception):
     """A notification was not confirmed: ``(reason, may_be_stored)``."""
 
+@final
 class Transport:
-    def __init__(self, url: str, settings: list[tuple[str, str, str]]) -> None: ...
+    def __new__(cls, url: str, settings: list[tuple[str, str, str]]) -> Self: ...
     @property
     def is_here(self) -> bool: ...
     @property
@@ -25,11 +39,13 @@ class Transport:
     def close(self, deadline: float) -> str | None: ...
     def stats(self) -> dict[str, int]: ...
 
+@final
 class Receipt:
     def wait(self) -> None: ...
     def poll(self) -> bool: ...
     def fileno(self) -> int: ...
 
+@final
 class PollListener:
     @property
     def is_here(self) -> bool: ...
@@ -39,6 +55,7 @@ class PollListener:
     def stop(self) -> None: ...
     def close(self, deadline: float) -> str | None: ...
 
+@final
 class IncomingMessage:
     def unpack(self) -> tuple[dict[str, Any], dict[str, Any]]: ...
     def acknowledge(self) -> IncomingMessage | None: ...

@@ -40,6 +40,8 @@ class KafkaDriver(base.BaseDriver):
         self._listeners = []
         self._closed = False
         self._transport = self._open()
+        if url.transport.partition("+")[0] == "kafka":
+            LOG.info("%s:// is served by oslo_messaging_rs here", url.transport)
 
     def __getstate__(self):
         # A view of the configuration cannot be pickled, and a transport belongs to its process.

@@ -168,6 +168,20 @@ def test_requeue_is_refused_where_nothing_is_redelivered_and_a_service_that_asks
         assert endpoint.wait(2, limit=1) == [entry]
 
 
+def test_a_cleanup_ends_what_listens_and_sends_what_waits(opened, topic):
+    listening, endpoint = opened(), bus.Endpoint()
+    with bus.listening(listening, topic, [endpoint]) as server:
+        sending = opened("?delivery=queued")
+        bus.notifier(sending, topic).info({}, "event", 1)
+        sending.cleanup()
+        assert sending._driver.stats()["delivered"] == 1
+        assert len(endpoint.wait(1)) == 1
+        begun = time.monotonic()
+        listening.cleanup()
+        assert time.monotonic() - begun < 5
+        assert server.listener._ended.is_set()
+
+
 def test_a_stop_with_an_idle_endpoint_takes_less_than_a_second_and_a_start_goes_on(opened, topic):
     transport, endpoint = opened(topic_partitions=1), bus.Endpoint()
     notifier = bus.notifier(opened(), topic)

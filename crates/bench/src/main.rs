@@ -1,4 +1,5 @@
-//! `make bench`: raw librdkafka, the Python library and this one, side by side on one real broker.
+//! `make bench`: raw librdkafka, this library, and the Python library with its own driver and with
+//! this project's, side by side on one real broker.
 //!
 //! | file | has |
 //! |---|---|
@@ -8,7 +9,7 @@
 //! | `work` | what every Rust program does: the corpus, its clock, its memory |
 //! | `raw` | a program on librdkafka alone, with ready-made bytes |
 //! | `ours` | the same on this library |
-//! | `reference.py` | the same on Python's oslo.messaging |
+//! | `python.py` | the same on Python's oslo.messaging, with either driver |
 //! | `count` | what is done to each notification without a broker |
 //! | `counts` | `make counts`: its instructions, by callgrind, beside those that are kept |
 //!
@@ -36,7 +37,7 @@ use kafka_testkit::{Kafka, Layout, unique};
 use rustix::process::{Pid, Signal, kill_process};
 
 use goals::GOALS;
-use measure::{Measured, Rounds};
+use measure::{DRIVER, Measured, OURS, PROGRAMS, RAW, RAW_DECODING, REFERENCE, Rounds, STUB};
 use work::{Job, LIMIT, What};
 
 /// How much is done.
@@ -44,6 +45,7 @@ struct Size {
     rounds: usize,
     pipelined: usize,
     one_by_one: usize,
+    threads: usize,
     listened: usize,
     slow_ticks: usize,
     fast_ticks: usize,
@@ -53,7 +55,8 @@ const FULL: Size = Size {
     rounds: 5,
     pipelined: 40_000,
     one_by_one: 2_000,
-    listened: 60_000,
+    threads: 40_000,
+    listened: 100_000,
     slow_ticks: 100,
     fast_ticks: 4_000,
 };
@@ -62,16 +65,11 @@ const SHORT: Size = Size {
     rounds: 3,
     pipelined: 10_000,
     one_by_one: 300,
+    threads: 6_000,
     listened: 12_000,
     slow_ticks: 0,
     fast_ticks: 600,
 };
-
-/// Programs, in the order of their turns.
-const RAW: &str = "raw";
-const RAW_DECODING: &str = "raw+decode";
-const OURS: &str = "ours";
-const REFERENCE: &str = "reference";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -98,7 +96,7 @@ fn main() -> ExitCode {
         ["short", ref only @ ..] => bench(&SHORT, 2.0, only),
         _ => {
             eprintln!(
-                "usage: bench full|short [pipelined|one-by-one|listen|end-to-end]...\n       \
+                "usage: bench full|short [pipelined|one-by-one|threads|listen|end-to-end]...\n       \
                  bench counts FILE [renew]"
             );
             ExitCode::from(2)
@@ -106,11 +104,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs all measurements, or only those that are named, without the Python library then.
+/// Runs all measurements, or only those that are named.
 fn bench(size: &Size, tolerance: f64, only: &[&str]) -> ExitCode {
     let begun = Instant::now();
     let kafka = Kafka::with(Layout::Single, &[]);
-    let python = reference_python();
+    // Both drivers of Python's library are in one environment: what is compared is the driver.
+    let python =
+        env::var("BENCH_PYTHON").expect("tools/bench.sh names the Python with both drivers");
     let run = |program: &str, what: What, count: usize, topic: &str| -> Measured {
         let job = Job {
             url: kafka.transport_url(),
@@ -128,28 +128,30 @@ fn bench(size: &Size, tolerance: f64, only: &[&str]) -> ExitCode {
         let backlog = unique("backlog");
         run(RAW, What::Pipelined, size.listened, &backlog);
         let steps = [
-            (What::Pipelined, size.pipelined, None, true),
-            (What::OneByOne, size.one_by_one, None, false),
-            (What::Listen, size.listened, Some(&backlog), true),
-            (What::EndToEnd { per_second: 20 }, size.slow_ticks, None, true),
-            (What::EndToEnd { per_second: 1_000 }, size.fast_ticks, None, true),
+            (What::Pipelined, size.pipelined, &[RAW, OURS, REFERENCE, DRIVER][..]),
+            (What::OneByOne, size.one_by_one, &[RAW, OURS]),
+            (What::Threads { number: 16 }, size.threads, &[RAW, DRIVER]),
+            (What::Threads { number: 64 }, size.threads, &[DRIVER]),
+            (What::Listen, size.listened, &PROGRAMS),
+            (What::EndToEnd { per_second: 20 }, size.slow_ticks, &[RAW, OURS, DRIVER]),
+            (
+                What::EndToEnd { per_second: 1_000 },
+                size.fast_ticks,
+                &[RAW, OURS, REFERENCE, DRIVER],
+            ),
         ];
-        for (what, count, topic, with_reference) in steps {
+        for (what, count, programs) in steps {
             if count == 0 || !(only.is_empty() || only.contains(&what.name())) {
                 continue;
             }
-            for program in [RAW, RAW_DECODING, OURS, REFERENCE] {
-                let takes_part = match program {
-                    // It takes seconds to start, and the first round is only for the broker.
-                    REFERENCE => with_reference && only.is_empty() && round > 0,
-                    RAW_DECODING => what == What::Listen,
-                    _ => true,
-                };
-                if !takes_part {
+            for &program in programs {
+                // They take seconds to start, and the first round is only for the broker.
+                if [REFERENCE, DRIVER, STUB].contains(&program) && round == 0 {
                     continue;
                 }
                 let own = unique("bench");
-                let measured = run(program, what, count, topic.unwrap_or(&own));
+                let topic = if what == What::Listen { &backlog } else { &own };
+                let measured = run(program, what, count, topic);
                 // The first round warms up the broker.
                 if round > 0 {
                     rounds.add(what, program, measured);
@@ -170,9 +172,9 @@ fn bench(size: &Size, tolerance: f64, only: &[&str]) -> ExitCode {
 /// Runs one program on one job; what it measured is its last line.
 fn job_process(python: &str, program: &str, job: &Job) -> Measured {
     let json = serde_json::to_string(job).expect("a job has a JSON form");
-    let mut command = if program == REFERENCE {
+    let mut command = if [REFERENCE, DRIVER, STUB].contains(&program) {
         let mut command = Command::new(python);
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/reference.py"));
+        command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/src/python.py"), program]);
         command
     } else {
         let mut command = Command::new(env::current_exe().expect("this program has a path"));
@@ -198,11 +200,4 @@ fn job_process(python: &str, program: &str, job: &Job) -> Measured {
         Ok(measured) if output.status.success() => measured,
         _ => panic!("{program} {json}: {}: {text}", output.status),
     }
-}
-
-fn reference_python() -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop/venv.sh");
-    let made = Command::new(script).stderr(Stdio::inherit()).output().expect("venv.sh runs");
-    assert!(made.status.success(), "the reference could not be installed");
-    String::from_utf8_lossy(&made.stdout).trim().to_owned()
 }

@@ -6,9 +6,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    goals::{Better, Figure, Goal},
+    goals::{Against, Better, Figure, Goal},
     work::What,
 };
+
+/// Programs, in the order of their turns.
+pub(crate) const PROGRAMS: [&str; 6] = [RAW, RAW_DECODING, OURS, REFERENCE, DRIVER, STUB];
+pub(crate) const RAW: &str = "raw";
+pub(crate) const RAW_DECODING: &str = "raw+decode";
+pub(crate) const OURS: &str = "ours";
+pub(crate) const REFERENCE: &str = "reference";
+pub(crate) const DRIVER: &str = "driver";
+pub(crate) const STUB: &str = "stub";
 
 /// What one program measured in one round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,41 +82,44 @@ impl Rounds {
         let mut line = |cells: [&str; 7]| {
             let [a, b, c, d, e, f, g] = cells;
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{a:<42} {b:>11} {c:>11} {d:>8} {e:>7} {f:>8}  {g}");
+            let _ = writeln!(text, "{a:<42} {b:>11} {c:>11} {d:>8} {e:>7} {f:>10}  {g}");
         };
-        line(["", "ours", "other", "ratio", "goal", "other is", ""]);
+        line(["", "own", "other", "ratio", "goal", "other is", ""]);
         let mut failed = false;
         for goal in goals {
-            let Some(ours) = self.0.get(&(goal.what, "ours")) else { continue };
-            let median_of = |all: &[Measured]| median(all.iter().map(|m| m.figure(goal.figure)));
-            let own = median_of(ours);
-            let (other, ratio) = match goal.against {
-                None => (String::new(), own),
-                Some(program) => {
-                    let Some(others) = self.0.get(&(goal.what, program)) else { continue };
-                    let pairs = ours.iter().zip(others);
-                    let ratios = pairs.map(|(a, b)| a.figure(goal.figure) / b.figure(goal.figure));
-                    (short(median_of(others)), median(ratios))
+            let Some(judged) = self.0.get(&(goal.what, goal.program)) else { continue };
+            let own = median(judged.iter().map(|m| m.figure(goal.figure)));
+            let (against, other, value) = match goal.against {
+                Against::Limit => ("limit", None, own),
+                Against::Ratio(program) | Against::Beyond(program) => {
+                    let Some(others) = self.0.get(&(goal.other, program)) else { continue };
+                    let figures = judged.iter().zip(others).map(|(own, other)| {
+                        let (own, other) = (own.figure(goal.figure), other.figure(goal.figure));
+                        let is_ratio = matches!(goal.against, Against::Ratio(_));
+                        if is_ratio { own / other } else { own - other }
+                    });
+                    let other = median(others.iter().map(|m| m.figure(goal.figure)));
+                    (program, Some(other), median(figures))
                 }
             };
             let (met, bad, sign) = match goal.better {
-                Better::More => (ratio >= goal.limit, ratio < goal.limit / tolerance, "≥"),
-                Better::Less => (ratio <= goal.limit, ratio > goal.limit * tolerance, "≤"),
+                Better::More => (value >= goal.limit, value < goal.limit / tolerance, "≥"),
+                Better::Less => (value <= goal.limit, value > goal.limit * tolerance, "≤"),
             };
             failed |= bad && (goal.steady || tolerance <= 1.0);
             let verdict = if met { "met" } else { "NOT MET" };
             line([
                 goal.name,
                 &short(own),
-                &other,
-                &format!("{ratio:.3}"),
+                &other.map(short).unwrap_or_default(),
+                &format!("{value:.3}"),
                 &format!("{sign}{}", goal.limit),
-                goal.against.unwrap_or("limit"),
+                against,
                 verdict,
             ]);
             kept.push(json!({
-                "goal": goal.name, "against": goal.against, "ours": own, "ratio": ratio,
-                "limit": goal.limit, "met": met,
+                "goal": goal.name, "program": goal.program, "against": against, "own": own,
+                "other": other, "value": value, "limit": goal.limit, "met": met,
             }));
         }
         let rounds: Vec<_> = self

@@ -23,6 +23,9 @@ pub(crate) fn run(job: &Job) -> Measured {
     match job.what {
         What::Pipelined => pipelined(job),
         What::OneByOne => one_by_one(job),
+        What::Threads { .. } => {
+            unreachable!("receipts need no threads: the measurement is Python's")
+        }
         What::Listen => listen(job),
         What::EndToEnd { per_second } => end_to_end(job, per_second),
     }

@@ -36,6 +36,7 @@ pub(crate) fn run(job: &Job) -> Measured {
     match job.what {
         What::Pipelined => pipelined(job),
         What::OneByOne => one_by_one(job),
+        What::Threads { number } => under_way(job, number),
         What::Listen => listen(job, |record| record.len()),
         What::EndToEnd { per_second } => end_to_end(job, per_second),
     }
@@ -155,10 +156,32 @@ fn one_by_one(job: &Job) -> Measured {
     watch.stop(job.count, latencies)
 }
 
-/// Waits for one delivery report on this thread, as a program in C would. The wrapper's `poll`
+/// Hands a record over whenever one was confirmed, so that `number` are always on their way.
+fn under_way(job: &Job, number: usize) -> Measured {
+    let (bodies, topic) = (bodies(), job.topic_name());
+    let producer: BaseProducer =
+        producer_config(job).create().expect("the producer's properties are right");
+    let send = |body: &[u8]| {
+        let sent = producer.send(BaseRecord::<(), [u8]>::to(&topic).payload(body));
+        sent.map_err(|e| e.0).expect("the queue has room");
+    };
+    send(&bodies[0]);
+    wait_for_report(&producer);
+    let watch = Watch::start();
+    let (mut waiting, mut confirmed) = (bodies.iter().cycle().take(job.count), 0);
+    waiting.by_ref().take(number).for_each(|body| send(body));
+    while confirmed < job.count {
+        let reports = wait_for_report(&producer);
+        confirmed += reports;
+        waiting.by_ref().take(reports).for_each(|body| send(body));
+    }
+    watch.stop(job.count, Vec::new())
+}
+
+/// Waits for delivery reports, at least one, on this thread, as a program in C would. The wrapper's `poll`
 /// always waits for its whole timeout.
 #[expect(unsafe_code, reason = "the wrapper has no poll that ends with the first event")]
-fn wait_for_report(producer: &BaseProducer) {
+fn wait_for_report(producer: &BaseProducer) -> usize {
     let mut reports = 0;
     // SAFETY: the client is alive; queue and events are each destroyed once, after their last use.
     unsafe {
@@ -171,6 +194,7 @@ fn wait_for_report(producer: &BaseProducer) {
         }
         rd_kafka_queue_destroy(queue);
     }
+    reports
 }
 
 fn listen(job: &Job, each: impl Fn(&[u8]) -> usize) -> Measured {

@@ -23,6 +23,8 @@ pub(crate) enum What {
     Pipelined,
     /// Send, wait for the confirmation, send the next one.
     OneByOne,
+    /// The same on so many threads, or with so many under way.
+    Threads { number: usize },
     /// Read a backlog, committing before each dispatch.
     Listen,
     /// Send at a steady rate and receive, in one process.
@@ -34,6 +36,7 @@ impl What {
         match self {
             Self::Pipelined => "pipelined",
             Self::OneByOne => "one-by-one",
+            Self::Threads { .. } => "threads",
             Self::Listen => "listen",
             Self::EndToEnd { .. } => "end-to-end",
         }

@@ -1,7 +1,11 @@
 """The same on Python's oslo.messaging, as a service would use it. Prints what it measured as its last line.
 
-It confirms nothing that it sends: `pipelined` ends with the flush of its producer. Its listeners begin at the end of a
-topic, so `listen` first gives the group its place at the beginning.
+    python.py reference|driver|stub JOB
+
+`reference` is the library's own driver of Kafka. It confirms nothing that it sends: `pipelined` ends with the flush of
+its producer. Its listeners begin at the end of a topic, so `listen` first gives the group its place at the beginning.
+`driver` is this project's (`rkafka://`). `stub` only listens: it hands over objects that are ready, without a broker,
+so that what it costs is the library's executor and dispatcher.
 """
 
 import json
@@ -15,6 +19,7 @@ import time
 import confluent_kafka
 import oslo_messaging
 from oslo_config import cfg
+from oslo_messaging._drivers import base
 
 CORPUS = os.path.join(os.path.dirname(__file__), '../../../examples/notifications.jsonl')
 LIMIT = 120
@@ -55,6 +60,52 @@ class Watch:
             'peak_kib': max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.memory),
             'p50_micros': quantile(0.5), 'p99_micros': quantile(0.99),
         }
+
+
+class StubMessage(base.RpcIncomingMessage):
+    def acknowledge(self):
+        pass
+
+    def requeue(self):
+        pass
+
+    def heartbeat(self):
+        pass
+
+    def reply(self, reply=None, failure=None):
+        pass
+
+
+class StubListener(base.Listener):
+    def __init__(self, count):
+        super().__init__(1, None)
+        self.items = [
+            (context, {
+                'message_id': '', 'publisher_id': 'compute.bench', 'event_type': event_type, 'priority': 'INFO',
+                'payload': payload, 'timestamp': '',
+            }) for context, event_type, payload in corpus()]
+        self.count = count
+
+    def start(self, on_incoming_callback):
+        super().start(on_incoming_callback)
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        for context, message in cycle(self.items, self.count):
+            self.on_incoming_callback([StubMessage(context, message, '')])
+
+    def stop(self):
+        pass
+
+    def cleanup(self):
+        pass
+
+
+class StubDriver(base.BaseDriver):
+    count = 0
+
+    def listen_for_notifications(self, targets_and_priorities, pool, batch_size, batch_timeout):
+        return StubListener(self.count)
 
 
 class Endpoint:
@@ -116,9 +167,39 @@ def pipelined(transport, job):
     return watch.stop(job['count'])
 
 
-def listen(transport, job):
+def threads(transport, job, number):
+    """Each thread waits for the confirmation of its notification before it sends the next one."""
+    send, items = notifier(transport, job), corpus()
+    create(job)
+    send.info(Context(), 'warm.up', None)
+    each, latencies, start = job['count'] // number, [[] for _ in range(number)], threading.Event()
+
+    def run(own):
+        start.wait()
+        for context, event_type, payload in cycle(items, each):
+            begun = time.monotonic()
+            send.info(context, event_type, payload)
+            own.append(time.monotonic() - begun)
+    started = [threading.Thread(target=run, args=(own,)) for own in latencies]
+    for thread in started:
+        thread.start()
+    watch = Watch()
+    start.set()
+    for thread in started:
+        thread.join()
+    measured = watch.stop(each * number, [latency for own in latencies for latency in own])
+    if transport._driver.stats()['delivered'] != each * number + 1:
+        sys.exit(f'not everything was delivered: {transport._driver.stats()}')
+    return measured
+
+
+def listen(transport, job, program):
     watch, enough, seen, lock = Watch(), threading.Event(), [0], threading.Lock()
-    place(job, job['topic'] + '.info')
+    count = job['count']
+    if program == 'reference':
+        place(job, job['topic'] + '.info')
+        # It throws away what it polls while it starts.
+        count -= 500
     result = []
 
     def each(_):
@@ -126,8 +207,7 @@ def listen(transport, job):
             seen[0] += 1
             if seen[0] == 1:
                 watch.first_record()
-            # The reference throws away what it polls while it starts.
-            if seen[0] == job['count'] - 500:
+            if seen[0] == count:
                 result.append(watch.stop(seen[0]))
                 enough.set()
     listener(transport, job, each)
@@ -164,21 +244,34 @@ def end_to_end(transport, job, per_second):
     return watch.stop(job['count'], latencies)
 
 
-def main():
-    logging.basicConfig(level=logging.ERROR)
-    job = json.loads(sys.argv[1])
+def open_transport(program, job):
     conf = cfg.ConfigOpts()
     conf([])
-    transport = oslo_messaging.get_notification_transport(conf, url=job['url'])
-    what = job['what']
+    url = job['url']
+    if program == 'driver':
+        query = 'delivery=queued' if job['what'] == 'pipelined' else 'auto_offset_reset=earliest'
+        url = f'r{url}?{query}'
+    elif program == 'stub':
+        StubDriver.count = job['count']
+        url = oslo_messaging.TransportURL.parse(conf, url)
+        return oslo_messaging.transport.NotificationTransport(StubDriver(conf, url))
+    return oslo_messaging.get_notification_transport(conf, url=url)
+
+
+def main():
+    logging.basicConfig(level=logging.ERROR)
+    program, job = sys.argv[1], json.loads(sys.argv[2])
+    transport, what = open_transport(program, job), job['what']
     if what == 'pipelined':
         measured = pipelined(transport, job)
     elif what == 'listen':
-        measured = listen(transport, job)
+        measured = listen(transport, job, program)
+    elif 'threads' in what:
+        measured = threads(transport, job, what['threads']['number'])
     else:
         measured = end_to_end(transport, job, what['end_to_end']['per_second'])
     print(json.dumps(measured), flush=True)
-    # Its threads have nothing more to do, and stopping them takes seconds.
+    # The reference's threads have nothing more to do, and stopping them takes seconds.
     os._exit(0)
 
 
