@@ -3,7 +3,6 @@
 mod dispatcher;
 mod endpoint;
 mod filter;
-mod incoming;
 mod keeper;
 mod listener;
 #[cfg(feature = "log-handler")]
@@ -11,6 +10,7 @@ mod log_handler;
 mod mask;
 mod notifier;
 mod pattern;
+mod poll;
 mod routing;
 mod run;
 mod serializer;
@@ -19,11 +19,11 @@ mod workers;
 
 pub use endpoint::{BatchEndpoint, Endpoint, EndpointError, endpoint_fn};
 pub use filter::{NotificationFilter, NotificationFilterBuilder};
-pub use incoming::{IncomingMessage, PollListener, PollListenerBuilder};
 pub use listener::{Listener, ListenerBuilder};
 #[cfg(feature = "log-handler")]
 pub use log_handler::NotificationLayer;
 pub use notifier::{Notifier, NotifierBuilder};
+pub use poll::{IncomingMessage, PollListener, PollListenerBuilder};
 pub use serializer::{NoOpSerializer, Serializer, SerializerError};
 #[cfg(feature = "kafka")]
 pub(crate) use sink::masked_line;
