@@ -10,7 +10,7 @@ exec 3>&1 >&2
 cache=${OSLOMSG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/oslo-messaging-rs}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 wheels=$cache/wheels
-python=$(interop/venv.sh python python/tests/requirements.txt)
+python=$(interop/venv.sh python interop/requirements.txt python/tests/requirements.txt)
 maturin=${python%/*}/maturin
 rm -rf "$wheels"
 case ${1:-tests} in
