@@ -90,7 +90,10 @@ pub mod wire;
 #[cfg(feature = "kafka")]
 pub mod kafka {
     //! What only Kafka has.
-    pub use crate::drivers::kafka::{EmbeddedBroker, Read, ReadFrom, Reader, Record};
+    pub use crate::drivers::kafka::{
+        ClusterView, EmbeddedBroker, Probe, Read, ReadFrom, Reader, Record, Refusal, Stage,
+        TopicView,
+    };
 }
 
 pub use error::{Cause, Error, Outcome, Undelivered};

@@ -50,7 +50,8 @@ pub(crate) struct GlobalArgs {
     pub(crate) transport_url: Option<String>,
 
     /// Seconds: send gives each notification that long (default 30), tail and broker end after it
-    /// (default never), demo gives up after it (default 60)
+    /// (default never), demo gives up after it (default 60), doctor gives each question that long
+    /// (default 12)
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds, global = true)]
     pub(crate) timeout: Option<Duration>,
 
@@ -92,6 +93,9 @@ pub(crate) enum Command {
     /// Show notifications as they come, without a trace on the broker
     #[cfg(feature = "kafka")]
     Tail(TailArgs),
+    /// Find out, step by step, what keeps a service from its broker, and what to do
+    #[cfg(feature = "kafka")]
+    Doctor(DoctorArgs),
     /// Run a Kafka broker in memory, for tests and demos, and print its transport URL
     #[cfg(feature = "kafka")]
     Broker(BrokerArgs),
@@ -237,6 +241,23 @@ pub(crate) enum Format {
     Jsonl,
     Json,
     Raw,
+}
+
+/// `doctor`.
+#[cfg(feature = "kafka")]
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Look at this topic, without priority; may be repeated [default: the configuration's topics]
+    #[arg(long = "topic", value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+
+    /// Look at this consumer group [default: the configuration's consumer_group]
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+
+    /// Also send one notification, event type oslomsg.doctor, priority info
+    #[arg(long)]
+    pub(crate) send: bool,
 }
 
 /// `broker`.

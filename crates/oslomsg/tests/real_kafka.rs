@@ -56,3 +56,41 @@ fn what_send_was_given_tail_gives_back_and_a_dead_broker_is_never_a_success() {
     assert!(text(&failed.stderr).contains("not delivered"), "{}", text(&failed.stderr));
     assert_eq!(text(&failed.stdout), "", "no id of what was not delivered");
 }
+
+#[test]
+fn doctor_goes_from_the_configuration_to_the_topic_and_says_where_it_fails() {
+    let kafka = Kafka::single();
+    let (url, topic) = (kafka.transport_url(), unique("doctor"));
+    let doctor = ["doctor", "--topic", &topic];
+    let new = oslomsg(&url, &doctor);
+    assert_eq!(new.status.code(), Some(0), "{}", text(&new.stdout));
+    assert!(text(&new.stdout).contains("the first use makes them"), "{}", text(&new.stdout));
+
+    let sent = oslomsg(&url, &["doctor", "--topic", &topic, "--send"]);
+    assert_eq!(sent.status.code(), Some(0), "{}", text(&sent.stdout));
+    assert!(text(&sent.stdout).contains("one notification was confirmed"));
+
+    let after = text(&oslomsg(&url, &doctor).stdout);
+    for words in [
+        &format!("ok    topic          {topic}.info: 4 partitions, 1 copies, may write, may read"),
+        "ok    group          oslo_messaging_consumer: may read and commit",
+        "ok    clock          no record is from the future",
+        "all is well",
+    ] {
+        assert!(after.contains(words), "{words}\n{after}");
+    }
+
+    // Another service on the port, another protocol, and nothing at all.
+    let tls = oslomsg(&format!("{url}?security_protocol=SSL"), &doctor);
+    assert_eq!(tls.status.code(), Some(69), "{}", text(&tls.stdout));
+    assert!(text(&tls.stdout).contains("FAIL  TLS"), "{}", text(&tls.stdout));
+    let name = oslomsg("kafka://no-such-host.invalid/", &doctor);
+    assert_eq!(name.status.code(), Some(69));
+    assert!(text(&name.stdout).contains("FAIL  name lookup"), "{}", text(&name.stdout));
+    let port = oslomsg("kafka://127.0.0.1:1/", &doctor);
+    assert_eq!(port.status.code(), Some(69));
+    assert!(text(&port.stdout).contains("FAIL  TCP"), "{}", text(&port.stdout));
+    let option = oslomsg(&format!("{url}?acks=some"), &doctor);
+    assert_eq!(option.status.code(), Some(78), "{}", text(&option.stdout));
+    assert!(text(&option.stdout).contains("FAIL  transport URL"), "{}", text(&option.stdout));
+}

@@ -4,6 +4,8 @@
 mod broker;
 #[cfg(feature = "kafka")]
 mod demo;
+#[cfg(feature = "kafka")]
+mod doctor;
 mod input;
 mod send;
 #[cfg(feature = "kafka")]
@@ -27,6 +29,8 @@ pub(crate) fn run(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Send(args) => send::run(args, session),
         #[cfg(feature = "kafka")]
         Command::Tail(args) => tail::run(args, session),
+        #[cfg(feature = "kafka")]
+        Command::Doctor(args) => doctor::run(&args, session),
         #[cfg(feature = "kafka")]
         Command::Broker(args) => broker::run(&args, session),
         #[cfg(feature = "kafka")]

@@ -42,7 +42,7 @@ const RESERVED: &[(&str, &str)] = &[
 /// Everything that the driver's parts need, read once.
 #[derive(Clone, Debug)]
 pub(super) struct KafkaOptions {
-    bootstrap: String,
+    hosts: Vec<(String, u16)>,
     credentials: Option<(String, crate::Secret)>,
     options: Options,
     pub(super) virtual_host: Option<String>,
@@ -118,7 +118,6 @@ impl KafkaOptions {
                 });
             }
         }
-        let bootstrap = bootstrap(url);
         let credentials = url.hosts().iter().find_map(|host| {
             let username = host.username.clone()?;
             let password = host.password.clone().unwrap_or_else(|| crate::Secret::new(""));
@@ -137,7 +136,7 @@ impl KafkaOptions {
         let options_count = |name| usize::try_from(options.int(name)).unwrap_or(0);
         let options_i32 = |name| i32::try_from(options.int(name)).unwrap_or(-1);
         let this = Self {
-            bootstrap,
+            hosts: hosts(url),
             credentials,
             virtual_host: url.virtual_host().filter(|host| *host != "/").map(str::to_owned),
             default_group: options.str("consumer_group").to_owned(),
@@ -291,6 +290,21 @@ impl KafkaOptions {
         config
     }
 
+    /// The hosts with their ports.
+    pub(super) fn hosts(&self) -> Vec<(String, u16)> {
+        self.hosts.clone()
+    }
+
+    pub(super) fn security_protocol(&self) -> &str {
+        self.options.str("security_protocol")
+    }
+
+    /// Where the protocol has one.
+    pub(super) fn sasl_mechanism(&self) -> Option<&str> {
+        let has_one = self.security_protocol().starts_with("SASL");
+        has_one.then(|| self.options.str("sasl_mechanism"))
+    }
+
     /// The properties of a client that only asks.
     pub(super) fn admin(&self) -> ClientConfig {
         self.pass_through(self.client())
@@ -300,7 +314,7 @@ impl KafkaOptions {
         let o = &self.options;
         let mut config = ClientConfig::new();
         config
-            .set("bootstrap.servers", &self.bootstrap)
+            .set("bootstrap.servers", bootstrap(&self.hosts))
             .set("client.id", o.str("client_id"))
             // librdkafka's own 60 s would turn a frozen leader into a stall of minutes.
             .set("socket.timeout.ms", "8000")
@@ -398,21 +412,20 @@ fn max_record_bytes(options: &Options) -> usize {
     given.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(DEFAULT_MAX_RECORD_BYTES)
 }
 
-fn bootstrap(url: &TransportUrl) -> String {
-    let hosts: Vec<String> = url
-        .hosts()
-        .iter()
-        .filter(|host| !host.hostname.is_empty())
-        .map(|host| {
-            let port = host.port.unwrap_or(DEFAULT_PORT);
-            if host.hostname.contains(':') {
-                format!("[{}]:{port}", host.hostname)
-            } else {
-                format!("{}:{port}", host.hostname)
-            }
-        })
-        .collect();
-    if hosts.is_empty() { format!("localhost:{DEFAULT_PORT}") } else { hosts.join(",") }
+/// The hosts of the URL; without any this machine.
+fn hosts(url: &TransportUrl) -> Vec<(String, u16)> {
+    let named = url.hosts().iter().filter(|host| !host.hostname.is_empty());
+    let hosts: Vec<_> =
+        named.map(|host| (host.hostname.clone(), host.port.unwrap_or(DEFAULT_PORT))).collect();
+    if hosts.is_empty() { vec![("localhost".to_owned(), DEFAULT_PORT)] } else { hosts }
+}
+
+fn bootstrap(hosts: &[(String, u16)]) -> String {
+    let address = |(name, port): &(String, u16)| match name.contains(':') {
+        true => format!("[{name}]:{port}"),
+        false => format!("{name}:{port}"),
+    };
+    hosts.iter().map(address).collect::<Vec<_>>().join(",")
 }
 
 fn millis(duration: Duration) -> String {

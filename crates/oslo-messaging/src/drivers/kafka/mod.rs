@@ -17,6 +17,7 @@
 //! | `metadata` | what goes with each committed offset |
 //! | `start` | where a partition is read from when the group has not said so |
 //! | `reader` | reading without a group, for tools |
+//! | `probe` | what a cluster is and what it allows, for tools |
 //! | `topics` | names of topics, and making missing ones |
 //! | `context` | what librdkafka calls back into |
 //! | `zstd` | which brokers are too old for it |
@@ -40,6 +41,7 @@ mod hand_over;
 mod ledger;
 mod metadata;
 mod native;
+mod probe;
 mod producer;
 mod reader;
 mod reaper;
@@ -55,6 +57,7 @@ use std::{sync::Arc, time::Duration};
 pub use broker::EmbeddedBroker;
 #[cfg(feature = "fuzzing")]
 pub use ledger::fuzz as fuzz_ledger;
+pub use probe::{ClusterView, Probe, Refusal, Stage, TopicView};
 pub use reader::{Read, ReadFrom, Reader, Record};
 #[cfg(feature = "fuzzing")]
 pub use topics::fuzz_name as fuzz_topic_name;

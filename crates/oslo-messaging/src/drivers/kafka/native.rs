@@ -2,6 +2,8 @@
 //!
 //! - commits whose results come per partition, and a look at topics, both
 //!   without blocking ([`ReplyQueue`]);
+//! - what a cluster and a topic are and what a user may do with them ([`describe_cluster`],
+//!   [`describe_topic`]);
 //! - whether a consumer is a member of its group ([`is_member`]);
 //! - whether an unconfirmed record may be on the broker ([`may_be_persisted`]);
 //! - the metadata of committed offsets, which the wrapper reads only when it is UTF-8
@@ -12,6 +14,8 @@
     unsafe_code,
     reason = "the wrapper leaves no other way; each block states why it is sound"
 )]
+
+mod describe;
 
 use std::{
     collections::HashMap,
@@ -28,6 +32,8 @@ use rdkafka::{
     error::RDKafkaErrorCode,
     message::BorrowedMessage,
 };
+
+pub(super) use self::describe::{Operation, describe_cluster, describe_topic};
 
 /// What comes out of a [`ReplyQueue`].
 #[derive(Debug)]
