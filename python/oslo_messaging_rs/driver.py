@@ -39,6 +39,8 @@ class KafkaDriver(base.BaseDriver):
         super().__init__(proxy, url, default_exchange, allowed_remote_exmods)
         self._listeners = []
         self._closed = False
+        #: Whether its end is cared for, in this process or in the parent.
+        self._known = False
         self._transport = self._open()
         if url.transport.partition("+")[0] == "kafka":
             LOG.info("%s:// is served by oslo_messaging_rs here", url.transport)
@@ -62,12 +64,15 @@ class KafkaDriver(base.BaseDriver):
 
     def _live(self):
         """The transport of this process."""
+        if self._known and self._transport.is_here:
+            return self._transport
         if not self._transport.is_here:
             # The parent's has no threads here. It is left alone.
             self._transport = self._open()
             self._listeners = []
             self._closed = False
         processes.add(self)
+        self._known = True
         return self._transport
 
     def require_features(self, requeue=False):
@@ -83,18 +88,18 @@ class KafkaDriver(base.BaseDriver):
         :raises NotDelivered: the broker does not have it
         :raises Unknown: the broker may have it
         """
-        context = ctxt if isinstance(ctxt, dict) else ctxt.to_dict()
-        inner = json.dumps({**message, "_context": context}, default=jsonutils.to_primitive)
+        context = dict(ctxt) if isinstance(ctxt, dict) else ctxt.to_dict()
+        inner = _native.encode(message, context) or json.dumps(
+            {**message, "_context": context}, default=jsonutils.to_primitive)
         try:
-            receipt = self._live().send(
+            waiting.for_delivery(
+                self._live(),
                 target.topic,
                 str(message.get("message_id", "")),
                 str(message.get("event_type", "")),
                 inner,
                 -1 if retry is None else retry,
             )
-            if receipt is not None:
-                waiting.for_receipt(receipt)
         except _native.Undelivered as error:
             words, is_unknown = error.args
             LOG.error("%s", words)

@@ -26,17 +26,16 @@ _STOP = 15.0
 class IncomingMessage(_Message):
     """A notification that was polled."""
 
-    def __init__(self, native, deliver):
+    def __init__(self, native, follow):
         context, message = native.unpack()
         base.RpcIncomingMessage.__init__(self, context, message, message["message_id"])
         self._native = native
-        self._deliver = deliver
+        self._follow = follow
 
     def acknowledge(self):
         following = self._native.acknowledge()
         if following is not None:
-            # In this thread, which is free now: the notification that had to wait for this one.
-            self._deliver([following])
+            self._follow(following)
 
     def requeue(self):
         self._native.requeue()
@@ -57,9 +56,13 @@ class Listener(base.Listener):
         self._forget = forget
         self._ended = eventletutils.Event()
         self._thread = None
+        self._process = None
+        self._here = threading.local()
 
     def start(self, on_incoming_callback):
         super().start(on_incoming_callback)
+        server = getattr(on_incoming_callback, "__self__", None)
+        self._process = getattr(server, "_process_incoming", None)
         self._thread = threading.Thread(
             target=self._run, name="oslo-messaging-rs-listener", daemon=True
         )
@@ -114,6 +117,30 @@ class Listener(base.Listener):
     def _deliver(self, natives):
         """Hands messages over. One that the server does not take is let go, which is logged."""
         try:
-            self.on_incoming_callback([IncomingMessage(native, self._deliver) for native in natives])
+            self.on_incoming_callback([IncomingMessage(native, self._follow) for native in natives])
         except Exception:
             LOG.exception("Notifications could not be handed to the server")
+
+    def _follow(self, native):
+        """The notification that had to wait for the one which this thread has just answered.
+
+        This thread handles it, and those that follow: the executor's queue and the change of threads would
+        cost more than the handling. A green thread lets others run in between, and servers that are not
+        oslo.messaging's are called as always.
+        """
+        if self._process is None or waiting.is_green():
+            self._deliver([native])
+            return
+        here = self._here
+        if getattr(here, "is_busy", False):
+            here.next = native  # The loop below, of which this is a part, goes on with it.
+            return
+        here.is_busy, here.next = True, native
+        try:
+            while (native := here.next) is not None:
+                here.next = None
+                self._process([IncomingMessage(native, self._follow)])
+        except Exception:
+            LOG.exception("A notification could not be handed to the server")
+        finally:
+            here.is_busy = False

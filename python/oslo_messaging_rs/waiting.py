@@ -34,10 +34,11 @@ def call(function, *arguments):
     return function(*arguments)
 
 
-def for_receipt(receipt):
-    """Waits for the answer to a sending; raises what the receipt raises."""
-    if is_green():
-        while not receipt.poll():
-            for_readable(receipt.fileno())
-    else:
-        receipt.wait()
+def for_delivery(transport, *notification):
+    """Sends, and waits for the answer; raises what it is, unless it is good."""
+    if not is_green():
+        transport.deliver(*notification)
+        return
+    receipt = transport.send(*notification)
+    while receipt is not None and not receipt.poll():
+        for_readable(receipt.fileno())

@@ -4,6 +4,7 @@
 //! | file | has |
 //! |---|---|
 //! | `transport` | a transport, and what it is opened with |
+//! | `encode` | a notification's objects as JSON |
 //! | `receipt` | waiting for the answer to a sending, in threads and in event loops |
 //! | `listener` | polling, and what was polled |
 //! | `log` | what the library says, kept until a Python thread takes it |
@@ -14,6 +15,7 @@
 //! No function here calls Python from a thread that Python did not start, and none holds the
 //! interpreter's lock while it waits.
 
+mod encode;
 mod fork;
 mod listener;
 mod log;
@@ -36,6 +38,7 @@ mod _native {
     #[pymodule_export]
     use crate::{
         Undelivered,
+        encode::encode,
         listener::{IncomingMessage, PollListener},
         log::{log_fileno, set_log_level, start_log, take_log},
         options::options,

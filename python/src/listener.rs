@@ -161,15 +161,16 @@ impl IncomingMessage {
     }
 }
 
-/// Python's own reader: numbers of any size, NaN and lone surrogates come as Python has them.
+/// Python's own reader: numbers of any size, NaN and lone surrogates come as Python has them. The
+/// text was checked before and begins with its value.
 fn loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
-    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static SCAN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     if text == "{}" {
         return Ok(PyDict::new(py).into_any());
     }
-    let loads = LOADS.get_or_try_init(py, || -> PyResult<_> {
+    let scan = SCAN.get_or_try_init(py, || -> PyResult<_> {
         let decoder = PyModule::import(py, "json")?.getattr("JSONDecoder")?.call0()?;
-        Ok(decoder.getattr("decode")?.unbind())
+        Ok(decoder.getattr("scan_once")?.unbind())
     })?;
-    loads.bind(py).call1((text,))
+    scan.bind(py).call1((text, 0))?.get_item(0)
 }

@@ -32,14 +32,11 @@ impl Receipt {
 #[pymethods]
 impl Receipt {
     /// Blocks until the answer is there.
-    fn wait(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<()> {
         let receipt = self.receipt.get()?;
         loop {
-            let answer = py.detach(|| {
-                let receipt = receipt.lock().unwrap_or_else(PoisonError::into_inner);
-                let outcome = receipt.wait(SIGNALS);
-                receipt.is_resolved().then_some(outcome)
-            });
+            let answer =
+                py.detach(|| wait(&receipt.lock().unwrap_or_else(PoisonError::into_inner)));
             match answer {
                 Some(outcome) => return outcome.map_err(|error| undelivered(&error)),
                 None => py.check_signals()?,
@@ -72,6 +69,12 @@ impl Receipt {
         *wake = Some(made);
         Ok(fileno)
     }
+}
+
+/// The answer, if it comes before signals are to be looked at.
+pub(crate) fn wait(receipt: &oslo_messaging::Receipt) -> Option<Result<(), Error>> {
+    let outcome = receipt.wait(SIGNALS);
+    receipt.is_resolved().then_some(outcome)
 }
 
 /// `Undelivered(reason, may_be_stored)`.

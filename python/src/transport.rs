@@ -10,7 +10,12 @@ use pyo3::{
     types::{PyDict, PyDictMethods},
 };
 
-use crate::{fork::OfProcess, listener::PollListener, log, receipt::Receipt};
+use crate::{
+    fork::OfProcess,
+    listener::PollListener,
+    log,
+    receipt::{self, Receipt},
+};
 
 /// A way to a broker. No thread and no connection until the first sending or listener.
 #[pyclass(frozen, module = "oslo_messaging_rs._native")]
@@ -57,18 +62,35 @@ impl Transport {
         retry: i64,
     ) -> PyResult<Option<Receipt>> {
         let transport = self.transport.get()?;
-        let (topic, priority) = topic_and_priority(topic)?;
-        let notification = EncodedNotification {
-            message_id: message_id.to_owned(),
-            event_type: event_type.to_owned(),
-            priority,
-            body: wire::envelope(inner),
-        };
-        let target = Arc::new(Target::new(topic));
+        let (target, notification) = outgoing(topic, message_id, event_type, inner)?;
         let receipt =
             py.detach(|| transport.send_notification(&target, notification, retry.into()));
         // What is accepted has its answer already.
         Ok(receipt.sent().is_none().then(|| Receipt::new(receipt)))
+    }
+
+    /// The same, and blocks until the answer is there.
+    fn deliver(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        message_id: &str,
+        event_type: &str,
+        inner: &str,
+        retry: i64,
+    ) -> PyResult<()> {
+        let transport = self.transport.get()?;
+        let (target, notification) = outgoing(topic, message_id, event_type, inner)?;
+        // In one piece: each change of the interpreter's lock is a change of threads.
+        let (receipt, answer) = py.detach(|| {
+            let receipt = transport.send_notification(&target, notification, retry.into());
+            let answer = receipt::wait(&receipt);
+            (receipt, answer)
+        });
+        match answer {
+            Some(outcome) => outcome.map_err(|error| receipt::undelivered(&error)),
+            None => Receipt::new(receipt).wait(py),
+        }
     }
 
     /// Starts to listen to `(topic, priority)` targets.
@@ -112,6 +134,22 @@ impl Transport {
         }
         Ok(stats)
     }
+}
+
+fn outgoing(
+    topic: &str,
+    message_id: &str,
+    event_type: &str,
+    inner: &str,
+) -> PyResult<(Arc<Target>, EncodedNotification)> {
+    let (topic, priority) = topic_and_priority(topic)?;
+    let notification = EncodedNotification {
+        message_id: message_id.to_owned(),
+        event_type: event_type.to_owned(),
+        priority,
+        body: wire::envelope(inner),
+    };
+    Ok((Arc::new(Target::new(topic)), notification))
 }
 
 /// `notifications.info` as the notifier gives it.

@@ -20,7 +20,7 @@ mod encode;
 mod error;
 
 pub use decode::{decode, decode_flattened};
-pub use encode::{encode, encode_bare, envelope};
+pub use encode::{encode, encode_bare, envelope, write_string};
 pub use error::DecodeError;
 
 /// How a notification's context travels inside its object.

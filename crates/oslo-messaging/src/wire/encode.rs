@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{CONTEXT_KEY, CONTEXT_PREFIX, ContextStyle, MESSAGE_KEY, VERSION_KEY};
 use crate::message::{
     Context, Notification,
-    json::{Class, Entries, Odd, Stops, ToEscape, copy_run, unit_digits, write_string},
+    json::{self, Class, Entries, Odd, Stops, ToEscape, copy_run, unit_digits},
 };
 
 /// Writes a notification in version 2.0, with the envelope.
@@ -44,6 +44,18 @@ pub fn encode(notification: &Notification, style: ContextStyle) -> Bytes {
 #[must_use]
 pub fn envelope(inner: &str) -> Bytes {
     enveloped(inner.len(), |out| out.json(inner))
+}
+
+/// Appends a JSON string literal in ASCII, as Python writes it: for bindings that write an inner object
+/// themselves.
+///
+/// ```
+/// let mut out = String::new();
+/// oslo_messaging::wire::write_string("č\n", &mut out);
+/// assert_eq!(out, r#""\u010d\n""#);
+/// ```
+pub fn write_string(text: &str, out: &mut String) {
+    json::write_string(text, out);
 }
 
 fn enveloped(text_bytes: usize, write: impl FnOnce(&mut Inner<'_, true>)) -> Bytes {
