@@ -47,6 +47,7 @@ stage promises tools/named-tests.sh
 rust_tests unit --workspace --lib --bins
 rust_tests doc-examples --workspace --doc
 rust_tests golden --workspace --test golden
+rust_tests oslo-config --workspace --test oslo_config -- --nocapture
 rust_tests test-kit --workspace --test testkit --test proxy
 rust_tests kafka --workspace --test kafka -- --skip interop::
 rust_tests hostile --workspace --test hostile
