@@ -20,7 +20,7 @@ The first of these that names an option decides: the query of the transport URL 
 the URL's driver), the program itself, the environment, the configuration files with later files before
 earlier ones, the default. An unknown name in the query or from the program is an error, and so is a
 value outside of what is listed here. Names that only a file has are left alone: other programs read the
-same file.
+same file. `oslomsg config check` finds them, with everything else that looks wrong.
 
 A service finds its files by the names of its project and its program: `{project}.conf`, then
 `{program}.conf`, each in the first of `~/.{project}/`, `~/`, `/etc/{project}/`, `/etc/`,
