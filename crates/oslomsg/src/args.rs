@@ -10,7 +10,7 @@ pub(crate) mod values;
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use oslo_messaging::Priority;
@@ -185,7 +185,7 @@ pub(crate) struct TailArgs {
 
 /// How records are shown.
 #[cfg(feature = "kafka")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     Line,
     Jsonl,

@@ -92,6 +92,7 @@ impl Session {
     /// # Errors
     ///
     /// Code 78.
+    #[cfg(feature = "kafka")]
     pub(crate) fn transport(
         &self,
         url: Option<&str>,

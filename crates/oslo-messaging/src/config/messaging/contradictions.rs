@@ -332,7 +332,7 @@ mod tests {
                 "without ssl_client_key_file",
             ),
             (plain, "delivery = spooled", "delivery", "needs a spool_dir"),
-            (plain, "spool_dir = /tmp", "spool_dir", "without delivery = spooled"),
+            (plain, "spool_dir = /var/spool/x", "spool_dir", "without delivery = spooled"),
             (plain, "queue_overflow = drop", "queue_overflow", "without delivery = queued"),
             (
                 plain,
