@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 missing=0 count=0
 while read -r name; do
   # Options look like names of tests.
-  ! grep -q "\"$name\"" crates/oslo-messaging/src/config/table.rs || continue
+  ! grep -rq "\"$name\"" crates/oslo-messaging/src/config/messaging || continue
   count=$((count + 1))
   if ! grep -rqE "fn $name\(" crates; then
     echo "docs/delivery.md names a test that does not exist: $name"

@@ -47,13 +47,14 @@ stage promises tools/named-tests.sh
 rust_tests unit --workspace --lib --bins
 rust_tests doc-examples --workspace --doc
 rust_tests golden --workspace --test golden
+rust_tests oslo-config --workspace --test oslo_config -- --nocapture
 rust_tests test-kit --workspace --test testkit --test proxy
 rust_tests kafka --workspace --test kafka -- --skip interop::
 rust_tests hostile --workspace --test hostile
 rust_tests memory --workspace --test memory -- --nocapture --test-threads 1
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
-rust_tests command-line --workspace --test cli --test spool --test real_kafka --test shutdown
+rust_tests command-line --workspace --test cli --test config --test spool --test real_kafka --test shutdown
 stage python tools/python-tests.sh
 # The others are `make services`.
 stage services python/tests/e2e/run.sh -k "everything and vhost and before"

@@ -2,17 +2,21 @@
 //!
 //! What it means is decided in `session` (the global part) and in each command's `resolve`.
 
+pub(crate) mod config;
+mod global;
+pub(crate) mod sources;
 pub(crate) mod values;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use oslo_messaging::Priority;
 
-use values::Property;
+use config::ConfigArgs;
+pub(crate) use global::{Color, GlobalArgs, Verbosity};
 #[cfg(feature = "kafka")]
 use values::{Offset, Since};
 
@@ -32,64 +36,13 @@ Exit codes: 0 ok, 1 nothing matched (--exit-code) or demo lost something, 2 usag
 65 bad data, 66 file missing, 69 broker unreachable, 70 bug, 75 timed out, 77 authentication or \
 ACL, 78 configuration, 130 interrupted.";
 
-const TRANSPORT_URL: &str = "\
-Such as kafka://user:pass@host1:9092,host2:9092/vhost [default: the configuration's \
-[oslo_messaging_notifications] transport_url, else [DEFAULT] transport_url]";
-
-/// What every command takes.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct GlobalArgs {
-    /// Configuration file of a service, as oslo.config reads it; may be repeated, later ones win
-    #[arg(long = "config-file", value_name = "PATH", global = true)]
-    pub(crate) config_files: Vec<PathBuf>,
-
-    /// The broker's URL.
-    #[arg(long, value_name = "URL", env = "OSLOMSG_TRANSPORT_URL", hide_env_values = true)]
-    #[arg(global = true, help = TRANSPORT_URL)]
-    pub(crate) transport_url: Option<String>,
-
-    /// Seconds: send gives each notification that long (default 30), tail and broker end after it
-    /// (default never), demo gives up after it (default 60), doctor gives each question that long
-    /// (default 12)
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds, global = true)]
-    pub(crate) timeout: Option<Duration>,
-
-    /// Property for librdkafka, such as socket.timeout.ms=5000; may be repeated
-    #[arg(short = 'X', long = "kafka-property", value_name = "K=V", global = true)]
-    #[arg(value_parser = values::property)]
-    pub(crate) properties: Vec<Property>,
-
-    /// When to colour; auto looks at the terminal, NO_COLOR and CLICOLOR_FORCE
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
-    pub(crate) color: Color,
-
-    /// Log what the library does to stderr, with times and sources
-    #[arg(short, long, global = true)]
-    pub(crate) debug: bool,
-
-    /// Log more to stderr
-    #[arg(short, long, global = true)]
-    pub(crate) verbose: bool,
-
-    /// Print nothing but errors to stderr
-    #[arg(short, long, global = true, conflicts_with_all = ["debug", "verbose"])]
-    pub(crate) quiet: bool,
-}
-
-/// When to colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
-    Auto,
-    Always,
-    Never,
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send notifications and say whether the broker has them
     Send(SendArgs),
+    /// Look at the configuration: what counts and from where, and what is wrong with it
+    Config(ConfigArgs),
     /// Show notifications as they come, without a trace on the broker
     #[cfg(feature = "kafka")]
     Tail(TailArgs),
@@ -235,7 +188,7 @@ pub(crate) struct TailArgs {
 
 /// How records are shown.
 #[cfg(feature = "kafka")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     Line,
     Jsonl,
@@ -296,8 +249,10 @@ impl Cli {
     ///
     /// What clap says, also for `--help` and `--version`.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches_from(arguments)?;
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let matches = Self::command().try_get_matches_from(&arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
+        cli.global.named = sources::named(&arguments);
         if let (Command::Send(send), Some(matches)) =
             (&mut cli.command, matches.subcommand_matches("send"))
         {
@@ -330,26 +285,6 @@ fn priorities() -> impl TypedValueParser<Value = Priority> {
         .try_map(|word| word.parse::<Priority>())
 }
 
-/// How much goes to stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Verbosity {
-    Quiet,
-    Normal,
-    Verbose,
-    Debug,
-}
-
-impl GlobalArgs {
-    pub(crate) fn verbosity(&self) -> Verbosity {
-        match (self.quiet, self.debug, self.verbose) {
-            (true, ..) => Verbosity::Quiet,
-            (_, true, _) => Verbosity::Debug,
-            (.., true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Cli, Command, SendArgs};
@@ -362,7 +297,6 @@ mod tests {
     fn send(line: &str) -> SendArgs {
         match read(&format!("oslomsg send {line}")).unwrap().command {
             Command::Send(send) => send,
-            #[cfg(feature = "kafka")]
             other => panic!("{other:?}"),
         }
     }

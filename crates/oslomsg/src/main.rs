@@ -74,6 +74,10 @@ fn start_log(verbosity: Verbosity, command: &Command) {
         // What these say is said once, by the command that it happened to.
         targets = targets.with_target("oslo_messaging::receipt", LevelFilter::OFF);
     }
+    if matches!(command, Command::Config(_)) {
+        // What opening a driver warns of is a finding already.
+        targets = targets.with_target("oslo_messaging", LevelFilter::ERROR);
+    }
     if matches!(command, Command::Send(send) if send.drivers.iter().any(|name| name == "log")) {
         targets = targets.with_target("oslo.messaging.notification", LevelFilter::TRACE);
     }

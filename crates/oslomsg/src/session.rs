@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use oslo_messaging::{
     Transport, TransportBuilder,
-    config::{Config, DEFAULT, KAFKA, NOTIFICATIONS},
+    config::{Config, DEFAULT, KAFKA, NOTIFICATIONS, Origin, Setting, Sources, messaging},
 };
 
 use crate::{
-    args::{GlobalArgs, Verbosity, values::Property},
+    args::{GlobalArgs, Verbosity, sources::Named, values::Property},
     exit::Failure,
 };
 
@@ -27,14 +27,27 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Reads the configuration files.
+    /// Reads the configuration as a service does: files and environment.
     ///
     /// # Errors
     ///
     /// Code 66 for a missing file, 78 for one that cannot be read as configuration.
     pub(crate) fn resolve(global: GlobalArgs) -> Result<Self, Failure> {
         let verbosity = global.verbosity();
-        let mut config = Config::from_files(&global.config_files)?;
+        let mut sources = Sources::new();
+        if let Some(project) = &global.project {
+            sources = sources.project(project);
+        }
+        if let Some(program) = &global.program {
+            sources = sources.program(program);
+        }
+        for named in global.named {
+            sources = match named {
+                Named::File(path) => sources.file(path),
+                Named::Folder(path) => sources.folder(path),
+            };
+        }
+        let mut config = sources.read()?;
         if !global.properties.is_empty() {
             let from_files = config.value(KAFKA, PROPERTIES).map_or("", |found| found.text);
             let merged = merge(from_files, &global.properties);
@@ -42,6 +55,27 @@ impl Session {
         }
         let url = global.transport_url.filter(|url| !url.is_empty());
         Ok(Self { config, timeout: global.timeout, verbosity, url })
+    }
+
+    /// The transport URL that the command line gives.
+    pub(crate) fn given_url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// The transport URL that counts for notifications, if anything names one that is valid as an
+    /// option.
+    pub(crate) fn url(&self) -> Option<String> {
+        let setting = |group| {
+            let settings = messaging().settings(group, &self.config, &[]);
+            settings.into_iter().find(|setting| setting.opt.name == "transport_url")
+        };
+        let is_set = |setting: &Setting| setting.origin != Origin::Default;
+        let configured = || {
+            let set = [NOTIFICATIONS, DEFAULT].into_iter().filter_map(setting).find(is_set)?;
+            set.value.ok().map(|url| url.to_string())
+        };
+        let url = self.url.clone().or_else(configured)?;
+        Some(spoken(&url))
     }
 
     /// Whether anything names a transport URL.
@@ -58,6 +92,7 @@ impl Session {
     /// # Errors
     ///
     /// Code 78.
+    #[cfg(feature = "kafka")]
     pub(crate) fn transport(
         &self,
         url: Option<&str>,
@@ -69,10 +104,18 @@ impl Session {
     /// As [`transport`](Self::transport), for those who have more to say.
     pub(crate) fn transport_builder(&self, url: Option<&str>, config: &Config) -> TransportBuilder {
         let builder = Transport::builder().config(config.clone());
-        match url.or(self.url.as_deref()) {
+        match url.map(str::to_owned).or_else(|| self.url()) {
             Some(url) => builder.url(url),
             None => builder,
         }
+    }
+}
+
+/// A URL as this program knows its scheme: `rkafka` is what Python calls this library's `kafka`.
+fn spoken(url: &str) -> String {
+    match url.trim_start().strip_prefix("rkafka:") {
+        Some(rest) => format!("kafka:{rest}"),
+        None => url.to_owned(),
     }
 }
 
@@ -96,8 +139,16 @@ fn merge(from_files: &str, properties: &[Property]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::merge;
+    use super::{merge, spoken};
     use crate::args::values::property;
+
+    #[test]
+    fn the_scheme_of_python_is_that_of_kafka() {
+        assert_eq!(spoken("rkafka://u:p@h/v"), "kafka://u:p@h/v");
+        for url in ["kafka://h/", "rabbit://h/", "rkafka"] {
+            assert_eq!(spoken(url), url);
+        }
+    }
 
     #[test]
     fn properties_of_the_command_line_win_over_those_of_files_and_later_over_earlier_ones() {

@@ -1,39 +1,63 @@
-//! Configuration: files as oslo.config reads them, a program's own settings, typed options.
+//! Configuration as oslo.config has it: files, environment, a program's own settings, typed options.
 //!
-//! Here live the sources and which of them wins. The dialect of one file is in `ini`, `$name` in
-//! `substitution`, the options in `table` with their types in `opt` and `value`, and the typed
-//! result in `options`. Called by `transport`, `notify` and the drivers, which ask
-//! `Options::resolve` for their group and never read a file. Further sources (environment,
-//! `--config-dir`, the default files of a project) belong into `Config::lookup`, in the order of
-//! their precedence; nothing else needs to know of them.
+//! Nothing here but the folder `messaging` knows what the options are for: any table of [`Opt`]s is
+//! read by a [`Schema`].
+//!
+//! | file | has |
+//! |---|---|
+//! | `discovery` | which files are read: those of a project and program, those that are named |
+//! | `ini` | the dialect of one file |
+//! | `environment` | the names of options there |
+//! | `mod` | the sources together, and which of them wins |
+//! | `opt`, `schema` | a table of options, and what a configuration says of each |
+//! | `substitution`, `value`, `host` | `$name`, and texts into typed values |
+//! | `options` | the typed values of one group |
+//! | `check` | what is wrong with a configuration |
+//! | `sample` | a table as a sample file |
+//! | `messaging` | the options of this library |
+//!
+//! Called by `transport`, `notify` and the drivers, which ask `Options::resolve` for their group and
+//! never read a file. A further source belongs into `Config::lookup`, in the order of precedence.
 
+mod check;
+mod discovery;
+mod environment;
+mod host;
 mod ini;
-mod markdown;
+mod messaging;
 mod opt;
 mod options;
+mod sample;
+mod schema;
 mod substitution;
-mod table;
 mod value;
 
 use std::{
-    fmt,
+    collections::BTreeMap,
+    env, fmt,
     path::{Path, PathBuf},
 };
 
 #[cfg(feature = "log-handler")]
-pub(crate) use self::options::program_name;
+pub(crate) use self::schema::program_name;
 pub use self::{
+    check::{Finding, Severity},
+    discovery::Sources,
     ini::{Entry, Ini},
-    markdown::markdown,
-    opt::{DEFAULT, DefaultValue, KAFKA, Kind, NOTIFICATIONS, Opt, table},
+    messaging::{KAFKA, NOTIFICATIONS, contradictions, markdown, messaging, table},
+    opt::{DEFAULT, DefaultValue, Kind, Opt},
     options::Options,
+    schema::{Schema, Setting},
+    value::Value,
 };
 use crate::error::Error;
 
-/// What files and the program itself say about options, as texts.
+/// What files, the environment and the program itself say about options, as texts.
 ///
-/// Precedence: what the program [`set`](Config::set), then the files, later ones first. (An option
-/// in the transport URL's query is above both; see [`Options::resolve`].)
+/// Precedence: what the program [`set`](Config::set), then the environment where it was
+/// [asked for](Config::read_environment), then the files, later ones first. (An option in the
+/// transport URL's query is above all; see [`Schema::resolve`].) [`Sources`] finds and reads all of
+/// it as a service does.
 ///
 /// ```
 /// use oslo_messaging::config::{Config, KAFKA, Options};
@@ -48,6 +72,8 @@ use crate::error::Error;
 #[derive(Clone, Default)]
 pub struct Config {
     overrides: Vec<Override>,
+    /// Variables by their names, with the prefix.
+    environment: BTreeMap<String, String>,
     files: Vec<Ini>,
 }
 
@@ -80,6 +106,11 @@ pub enum Origin {
     Query,
     /// [`Config::set`] of the program; shown as `set by the program`.
     Override,
+    /// An environment variable; shown as its name.
+    Environment {
+        /// Such as `OS_OSLO_MESSAGING_KAFKA__CONSUMER_GROUP`.
+        variable: String,
+    },
     /// A configuration file; shown as `path:line`.
     File {
         /// The file as given.
@@ -105,7 +136,34 @@ impl Config {
     /// oslo.config would refuse.
     pub fn from_files<P: AsRef<Path>>(paths: &[P]) -> Result<Self, Error> {
         let files = paths.iter().map(Ini::read).collect::<Result<_, _>>()?;
-        Ok(Self { overrides: Vec::new(), files })
+        Ok(Self { files, ..Self::default() })
+    }
+
+    /// Takes options from this process's environment: `OS_<GROUP>__<OPTION>`, in upper case, such as
+    /// `OS_DEFAULT__TRANSPORT_URL`. A variable wins over the files. Older names of an option are not
+    /// looked for there.
+    ///
+    /// A multi-string has one value then, the whole variable. (oslo.config makes a value of each of
+    /// its characters.)
+    pub fn read_environment(&mut self) -> &mut Self {
+        let text = |name: std::ffi::OsString| name.to_string_lossy().into_owned();
+        self.set_environment(env::vars_os().map(|(name, value)| (text(name), text(value))))
+    }
+
+    /// As [`Config::read_environment`], with variables from elsewhere. Names that are no options'
+    /// are left out.
+    pub fn set_environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> &mut Self {
+        let options = variables.into_iter().filter(|(name, _)| environment::is_option(name));
+        self.environment = options.collect();
+        self
+    }
+
+    /// The environment variables that name options, in their order.
+    pub fn environment(&self) -> impl Iterator<Item = &str> {
+        self.environment.keys().map(String::as_str)
     }
 
     /// Adds a file that was read already; it wins over those before it.
@@ -153,8 +211,8 @@ impl Config {
         self.lookup(&[(group, name)], false).pop()
     }
 
-    /// All texts that count for a multi-string option: what the program set, else those of all
-    /// files together, first file first, as oslo.config has it.
+    /// All texts that count for a multi-string option: what the program set, else the environment's
+    /// one, else those of all files together, first file first, as oslo.config has it.
     pub fn values(&self, group: &str, name: &str) -> Vec<Found<'_>> {
         self.lookup(&[(group, name)], true)
     }
@@ -173,6 +231,12 @@ impl Config {
                     set.values[first..].iter().map(|text| Found { text, origin: Origin::Override }),
                 );
                 return found;
+            }
+        }
+        if let Some(&(group, name)) = names.first().filter(|_| !self.environment.is_empty()) {
+            let variable = environment::variable(group, name);
+            if let Some(text) = self.environment.get(&variable) {
+                return vec![Found { text, origin: Origin::Environment { variable } }];
             }
         }
         for file in self.files.iter().rev() {
@@ -208,7 +272,12 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set: Vec<_> =
             self.overrides.iter().map(|set| format!("[{}] {}", set.group, set.name)).collect();
-        f.debug_struct("Config").field("set", &set).field("files", &self.files).finish()
+        let environment: Vec<_> = self.environment().collect();
+        f.debug_struct("Config")
+            .field("set", &set)
+            .field("environment", &environment)
+            .field("files", &self.files)
+            .finish()
     }
 }
 
@@ -223,6 +292,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Query => f.write_str("transport URL"),
             Self::Override => f.write_str("set by the program"),
+            Self::Environment { variable } => f.write_str(variable),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Default => f.write_str("default"),
         }
@@ -281,6 +351,20 @@ mod tests {
         assert_eq!(found(&config, false), ["6 set by the program"]);
         config.set_values::<String>("g", "a", []);
         assert_eq!(found(&config, false), ["2 0.conf:3"]);
+    }
+
+    #[test]
+    fn the_environment_is_between_the_program_and_the_files() {
+        let mut config = config(&["[g]\na=1\nold=2"]);
+        let variables = [("OS_G__A", "3"), ("OS_G__OLD", "4"), ("HOME", "/"), ("OS_CLOUD", "x")];
+        config.set_environment(variables.map(|(name, value)| (name.into(), value.into())));
+        assert_eq!(found(&config, false), ["3 OS_G__A"]);
+        assert_eq!(found(&config, true), ["3 OS_G__A"]);
+        assert_eq!(config.environment().collect::<Vec<_>>(), ["OS_G__A", "OS_G__OLD"]);
+        let by_older_name = config.lookup(&[("g", "new"), ("g", "old")], false).pop();
+        assert_eq!(by_older_name.map(|found| found.text), Some("2"));
+        config.set("g", "a", "5");
+        assert_eq!(found(&config, false), ["5 set by the program"]);
     }
 
     #[test]

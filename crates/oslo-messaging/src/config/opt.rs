@@ -1,18 +1,24 @@
 //! What is known of an option before anybody sets it: name, kind, default, help.
 //!
-//! Types only; the options themselves are in `table`. Called by all of `config` and by whoever
-//! makes documentation, samples or other option objects from the table.
+//! Types only. A program's options are a table of these, which a `Schema` reads; those of messaging
+//! are in `messaging`. Called by all of `config` and by whoever makes documentation, samples or
+//! other option objects from a table.
 
-use super::table::TABLE;
+use std::fmt;
 
-/// The group of the Kafka driver.
-pub const KAFKA: &str = "oslo_messaging_kafka";
-/// The group of the notifier.
-pub const NOTIFICATIONS: &str = "oslo_messaging_notifications";
+use super::value::expected;
+
 /// The group without a name of its own.
 pub const DEFAULT: &str = "DEFAULT";
 
-/// One option of the table.
+/// One option of a table.
+///
+/// ```
+/// use oslo_messaging::config::{DEFAULT, Kind, Opt};
+///
+/// const PORT: Opt = Opt::new(DEFAULT, "bind_port", Kind::Port, "9696", "Where to listen.")
+///     .deprecated(&[(DEFAULT, "port")]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Opt {
@@ -79,6 +85,11 @@ pub enum Kind {
     },
     /// `true`, `1`, `on`, `yes` or `false`, `0`, `off`, `no` in any case. Read with `boolean`.
     Boolean,
+    /// The number of a port, 0 to 65535. Read with `int`.
+    Port,
+    /// The name or the address of a host, without a port; a name's last dot is removed. Read with
+    /// `str`.
+    Host,
     /// Texts separated by commas, white space around each removed. Read with `list`.
     List,
     /// A text for each time that the option is given, of all files. Read with `list`.
@@ -99,8 +110,41 @@ pub enum DefaultValue {
     ProgramName,
 }
 
+impl Kind {
+    /// The name of the type in sample files, such as `floating point value`.
+    #[must_use]
+    pub fn sample_name(&self) -> &'static str {
+        match self {
+            Self::String | Self::Choice(_) | Self::ChoiceOrPrefix { .. } => "string value",
+            Self::Integer { .. } | Self::IntegerOrMinusOne { .. } => "integer value",
+            Self::Float { .. } | Self::Seconds { .. } => "floating point value",
+            Self::Boolean => "boolean value",
+            Self::Port => "port value",
+            Self::Host => "host address value",
+            Self::List => "list value",
+            Self::MultiString => "multi valued",
+            Self::Dict => "dict value",
+        }
+    }
+}
+
+/// What is valid, in words, such as `an integer from 1 to 65535`.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&expected(self))
+    }
+}
+
 impl Opt {
-    pub(super) const fn new(
+    /// Whether every text counts, not only the last one.
+    #[must_use]
+    pub fn is_multi(&self) -> bool {
+        matches!(self.kind, Kind::MultiString)
+    }
+
+    /// An option of a group, with its default as it would stand in a file.
+    #[must_use]
+    pub const fn new(
         group: &'static str,
         name: &'static str,
         kind: Kind,
@@ -126,36 +170,31 @@ impl Opt {
         names
     }
 
-    pub(super) const fn default(mut self, default: DefaultValue) -> Self {
+    /// With another kind of default.
+    #[must_use]
+    pub const fn default(mut self, default: DefaultValue) -> Self {
         self.default = default;
         self
     }
 
-    pub(super) const fn secret(mut self) -> Self {
+    /// Never shown.
+    #[must_use]
+    pub const fn secret(mut self) -> Self {
         self.secret = true;
         self
     }
 
+    /// Not known to the reference.
+    #[must_use]
     pub(super) const fn ours(mut self) -> Self {
         self.ours = true;
         self
     }
 
-    pub(super) const fn deprecated(
-        mut self,
-        names: &'static [(&'static str, &'static str)],
-    ) -> Self {
+    /// With older `(group, name)` pairs, the one that wins first.
+    #[must_use]
+    pub const fn deprecated(mut self, names: &'static [(&'static str, &'static str)]) -> Self {
         self.deprecated = names;
         self
     }
-}
-
-/// All options that the library knows, group by group.
-pub fn table() -> &'static [Opt] {
-    TABLE
-}
-
-/// The option of a group and name, compared exactly.
-pub(super) fn find(group: &str, name: &str) -> Option<&'static Opt> {
-    TABLE.iter().find(|opt| opt.group == group && opt.name == name)
 }

@@ -1,33 +1,48 @@
 //! `$name` and `${group.name}` in the values of files, as oslo.config replaces them.
 //!
 //! Mirrors `ConfigOpts._substitute`: `$$` and `\$` are a `$`; a bare name is looked for in the
-//! value's own group, then in `DEFAULT`; an option that nobody sets gives its default. Four things
-//! differ on purpose: a name that is no option of the table may still be one of the service whose
-//! file it is (`$my_ip`), so the files are asked for it; a name that nobody knows stays as it is,
-//! where oslo.config refuses the value that refers to it; what a name stands for is put in as it
-//! is written, neither checked nor typed; a value that is shown may not refer to a secret one. Called
-//! by `options` alone.
+//! value's own group, then in `DEFAULT`; an option that nobody sets gives its default; a name stands
+//! for its typed value, so that one that is not valid spoils what refers to it; a name that nobody
+//! knows is an error, for a `$` that is meant is written `$$`. Four things differ on purpose: a name
+//! that is no option of the table may still be one of the service whose file it is (`$my_ip`), so the
+//! files are asked for it; `DEFAULT` may be named as a group; a list stands for its text, not for
+//! what Python's `repr` makes of it; a value that is shown may not refer to a secret one. Called by
+//! `schema` alone.
 
 use super::{
     Config, Found, Origin,
-    opt::{DEFAULT, DefaultValue, Kind, Opt, find},
+    opt::{DEFAULT, DefaultValue, Opt},
+    schema::Schema,
+    value::Value,
 };
 
 /// A value that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
     /// It refers to itself, directly or through others, or to so many that it grows without end all
     /// the same.
     Endless,
     /// It is no secret and refers to one, which would show it wherever the value is shown.
     Secret,
+    /// It refers to what nobody knows. The name may be a part of a password and is not kept.
+    Unknown,
+    /// It refers to an option whose own value is not valid.
+    Invalid { group: &'static str, name: &'static str },
 }
 
 impl Unusable {
     /// What would be valid.
-    pub(super) fn expected(&self) -> &'static str {
+    pub(super) fn expected(&self) -> String {
         match self {
-            Self::Endless => "a value that does not refer to itself",
-            Self::Secret => "a value that does not refer to a secret option",
+            Self::Endless => "a value that does not refer to itself".to_owned(),
+            Self::Secret => "a value that does not refer to a secret option".to_owned(),
+            Self::Unknown => {
+                "a value that refers to known options only ($$ is a $ that refers to nothing)"
+                    .to_owned()
+            }
+            Self::Invalid { group, name } => {
+                format!("a value that refers to valid ones, and [{group}] {name} is not")
+            }
         }
     }
 }
@@ -35,77 +50,120 @@ impl Unusable {
 /// Values that are put into one, at the most: each may refer twice to another one.
 const MOST_VALUES: usize = 10_000;
 
-/// The text that a found value stands for, seen from its group.
-pub(super) fn text(config: &Config, opt: &Opt, found: &Found<'_>) -> Result<String, Unusable> {
-    let mut above = vec![(opt.group.to_owned(), opt.name.to_owned())];
-    let is_secret = opt.secret;
-    Substitution { config, above: &mut above, entered: 0, is_secret }.text(opt.group, found)
-}
-
-struct Substitution<'a> {
+/// The way from the text of one option to what it stands for.
+pub(super) struct Substitution<'a> {
+    schema: Schema,
     config: &'a Config,
+    /// The group whose names come first.
+    group: &'static str,
     /// The options whose values are being read, the outermost first.
-    above: &'a mut Vec<(String, String)>,
+    above: Vec<(String, String)>,
     /// How many were read so far.
     entered: usize,
     /// Whether the value may have a secret in it.
     is_secret: bool,
 }
 
-impl Substitution<'_> {
-    /// What the program set is taken as it is; what a file says is a template.
-    fn text(&mut self, group: &str, found: &Found<'_>) -> Result<String, Unusable> {
-        if found.origin == Origin::Override {
-            return Ok(found.text.to_owned());
+impl<'a> Substitution<'a> {
+    pub(super) fn new(schema: Schema, config: &'a Config, opt: &Opt) -> Self {
+        Self {
+            schema,
+            config,
+            group: opt.group,
+            above: vec![(opt.group.to_owned(), opt.name.to_owned())],
+            entered: 0,
+            is_secret: opt.secret,
         }
-        let template = found.text.replace("\\$", "$$");
+    }
+
+    /// What a found text of the option stands for.
+    pub(super) fn found(mut self, found: &Found<'_>) -> Result<String, Unusable> {
+        self.text(self.group, found)
+    }
+
+    /// What the option's default stands for.
+    pub(super) fn default(mut self, text: &str) -> Result<String, Unusable> {
+        self.template(self.group, text)
+    }
+
+    /// What the program set is taken as it is; what a file or the environment says is a template.
+    fn text(&mut self, group: &str, found: &Found<'_>) -> Result<String, Unusable> {
+        match found.origin {
+            Origin::Override => Ok(found.text.to_owned()),
+            _ => self.template(group, found.text),
+        }
+    }
+
+    fn template(&mut self, group: &str, text: &str) -> Result<String, Unusable> {
+        let template = text.replace("\\$", "$$");
         let mut text = String::with_capacity(template.len());
         let mut rest = template.as_str();
         while let Some(dollar) = rest.find('$') {
             text += &rest[..dollar];
             rest = &rest[dollar..];
             let (length, name) = placeholder(rest);
-            let value = match name {
-                Some(name) => self.value(group, name)?,
+            match name {
+                Some(name) => text += &self.value(group, name)?,
                 // `$$` is one, and a `$` alone stays.
-                None => Some("$".to_owned()),
-            };
-            text += value.as_deref().unwrap_or(&rest[..length]);
+                None => text.push('$'),
+            }
             rest = &rest[length..];
         }
         Ok(text + rest)
     }
 
-    /// The value of a name, or nothing if nobody knows it.
-    fn value(&mut self, group: &str, key: &str) -> Result<Option<String>, Unusable> {
+    /// What a name stands for.
+    fn value(&mut self, group: &str, key: &str) -> Result<String, Unusable> {
         let places = [key.split_once('.').unwrap_or((group, key)), (DEFAULT, key)];
-        if let Some(opt) = places.iter().find_map(|(group, name)| find(group, name)) {
-            if opt.secret && !self.is_secret {
-                return Err(Unusable::Secret);
-            }
-            let found = self.config.lookup(&opt.names(), matches!(opt.kind, Kind::MultiString));
-            return match (found.last(), opt.default) {
-                (Some(found), _) => self.enter(opt.group, opt.name, found).map(Some),
-                (None, DefaultValue::Text(text)) => Ok(Some(text.to_owned())),
-                (None, DefaultValue::Unset | DefaultValue::ProgramName) => Ok(Some(String::new())),
-            };
+        if let Some(opt) = places.iter().find_map(|(group, name)| self.schema.find(group, name)) {
+            return self.option(opt);
         }
         for (group, name) in places {
-            if let Some(found) = self.config.value(group, name) {
-                return self.enter(group, name, &found).map(Some);
+            // A variable does not tell names apart that differ in case only.
+            let is_upper = name.contains(|c: char| c.is_uppercase());
+            let is_its_own = |found: &Found<'_>| {
+                !(is_upper && matches!(found.origin, Origin::Environment { .. }))
+            };
+            if let Some(found) = self.config.value(group, name).filter(is_its_own) {
+                return self.enter(group, name, |this| this.text(group, &found));
             }
         }
-        Ok(None)
+        Err(Unusable::Unknown)
     }
 
-    fn enter(&mut self, group: &str, name: &str, found: &Found<'_>) -> Result<String, Unusable> {
+    fn option(&mut self, opt: &'static Opt) -> Result<String, Unusable> {
+        if opt.secret && !self.is_secret {
+            return Err(Unusable::Secret);
+        }
+        let found = self.config.lookup(&opt.names(), opt.is_multi());
+        let text = match (found.last(), opt.default) {
+            (Some(found), _) => {
+                self.enter(opt.group, opt.name, |this| this.text(opt.group, found))?
+            }
+            (None, DefaultValue::Text(text)) => {
+                self.enter(opt.group, opt.name, |this| this.template(opt.group, text))?
+            }
+            (None, DefaultValue::Unset | DefaultValue::ProgramName) => return Ok(String::new()),
+        };
+        match Value::read(&opt.kind, std::slice::from_ref(&text)) {
+            Ok(value) => Ok(value.substitute()),
+            Err(_) => Err(Unusable::Invalid { group: opt.group, name: opt.name }),
+        }
+    }
+
+    fn enter(
+        &mut self,
+        group: &str,
+        name: &str,
+        read: impl FnOnce(&mut Self) -> Result<String, Unusable>,
+    ) -> Result<String, Unusable> {
         let place = (group.to_owned(), name.to_owned());
         self.entered += 1;
         if self.above.contains(&place) || self.entered > MOST_VALUES {
             return Err(Unusable::Endless);
         }
         self.above.push(place);
-        let text = self.text(group, found);
+        let text = read(self);
         self.above.pop();
         text
     }
@@ -134,17 +192,21 @@ fn placeholder(text: &str) -> (usize, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, text};
-    use crate::config::{Ini, KAFKA, opt::find};
+    use super::{Config, Substitution, Unusable};
+    use crate::config::{Ini, KAFKA, messaging};
 
     /// The text of `[oslo_messaging_kafka] client_id` in a file.
     fn client_id(file: &str) -> Option<String> {
         let mut config = Config::new();
         config.add(Ini::parse(file, "t.conf").unwrap());
         config.set(KAFKA, "dead_letter_topic", "$literal");
-        let opt = find(KAFKA, "client_id").unwrap();
-        let found = config.value(KAFKA, "client_id").unwrap();
-        text(&config, opt, &found).ok()
+        text(&config, KAFKA, "client_id").ok()
+    }
+
+    fn text(config: &Config, group: &str, name: &str) -> Result<String, Unusable> {
+        let opt = messaging().find(group, name).unwrap();
+        let found = config.value(group, name).unwrap();
+        Substitution::new(messaging(), config, opt).found(&found)
     }
 
     #[test]
@@ -153,7 +215,6 @@ mod tests {
             ("$consumer_group", "grp"),
             ("${consumer_group}-1", "grp-1"),
             ("x$consumer_group/y", "xgrp/y"),
-            ("$CONSUMER_GROUP", "$CONSUMER_GROUP"),
             ("$control_exchange", "nova"),
             ("${DEFAULT.control_exchange}", "nova"),
             ("$DEFAULT.control_exchange", "nova"),
@@ -162,26 +223,48 @@ mod tests {
             ("${oslo_messaging_notifications.topics}", "notifications"),
             ("$max_poll_records", "500"),
             ("$ssl_cafile$spool_dir", ""),
-            ("$compression_codec", "nova-x"),
+            ("$compression_codec", "gzip"),
+            ("$create_topics $kafka_consumer_timeout $session_timeout", "False 2.0 15.0"),
+            ("$rpc_thread_pool_size", "64"),
             ("$dead_letter_topic", "$literal"),
             ("$my_ip", "10.0.0.1"),
             ("$own", "kafka's"),
             ("${other.thing}", "t10.0.0.1"),
-            ("$unknown ${unknown.x} ${unknown}", "$unknown ${unknown.x} ${unknown}"),
             ("$$ $5 $ \\$own $$own $$$own", "$ $5 $ $own $own $kafka's"),
             ("\\$$own", "$kafka's"),
             ("${own ${} ${1} $", "${own ${} ${1} $"),
-            ("$my_ip.", "$my_ip."),
             ("$é", "$é"),
         ] {
             let file = format!(
                 "[DEFAULT]\nmy_ip=10.0.0.1\nown=default's\ncontrol_exchange=nova\n\
-                 [oslo_messaging_kafka]\nclient_id={value}\nconsumer_group=grp\nown=kafka's\n\
-                 compression_codec=$control_exchange-x\n[other]\nthing=t$my_ip\n\
+                 [oslo_messaging_kafka]\nclient_id={value}\nconsumer_group=grp\nown=kafka's\ng=g\n\
+                 compression_codec=${{g}}zip\ncreate_topics=off\nkafka_consumer_timeout=2\n[other]\nthing=t$my_ip\n\
                  [oslo_messaging_notifications]\nretry=7\ndriver=messagingv2\ndriver=log"
             );
             assert_eq!(client_id(&file).as_deref(), Some(expected), "{value}");
         }
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_or_whose_value_is_not_valid_is_refused() {
+        let invalid = Unusable::Invalid { group: KAFKA, name: "retries" };
+        for (value, expected) in [
+            ("$unknown", Unusable::Unknown),
+            ("$CONSUMER_GROUP", Unusable::Unknown),
+            ("${unknown.x}", Unusable::Unknown),
+            ("${oslo_messaging_kafka.x}", Unusable::Unknown),
+            ("$consumer_group.", Unusable::Unknown),
+            ("$max_poll_records", Unusable::Invalid { group: KAFKA, name: "max_poll_records" }),
+        ] {
+            let mut config = Config::new();
+            let file = format!("[{KAFKA}]\nclient_id={value}\nmax_poll_records=many");
+            config.add(Ini::parse(&file, "t.conf").unwrap());
+            assert_eq!(text(&config, KAFKA, "client_id"), Err(expected), "{value}");
+        }
+        assert_eq!(
+            invalid.expected(),
+            "a value that refers to valid ones, and [oslo_messaging_kafka] retries is not"
+        );
     }
 
     #[test]
@@ -213,15 +296,14 @@ mod tests {
         let notifications = "[oslo_messaging_notifications]\ntransport_url = $transport_url";
         let mut config = Config::new();
         config.add(Ini::parse(&(file("x") + "\n" + notifications), "t.conf").unwrap());
-        let opt = find("oslo_messaging_notifications", "transport_url").unwrap();
-        let found = config.value(opt.group, opt.name).unwrap();
+        let group = "oslo_messaging_notifications";
         // Its own group comes first, and there it refers to itself; the other one is named.
-        assert!(text(&config, opt, &found).is_err());
+        assert!(text(&config, group, "transport_url").is_err());
         let named = notifications.replace("$transport_url", "${DEFAULT.transport_url}");
         let mut config = Config::new();
         config.add(Ini::parse(&(file("x") + "\n" + &named), "t.conf").unwrap());
-        let found = config.value(opt.group, opt.name).unwrap();
-        assert_eq!(text(&config, opt, &found).ok().as_deref(), Some("kafka://u:pw@h/"));
+        let url = text(&config, group, "transport_url");
+        assert_eq!(url.as_deref(), Ok("kafka://u:pw@h/"));
     }
 
     #[test]

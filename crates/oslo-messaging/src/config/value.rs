@@ -1,23 +1,34 @@
 //! Texts into typed values, by the rules of `oslo_config/types.py`.
 //!
 //! Pure. Two rules differ on purpose: an empty number is refused (oslo.config gives `None`, on
-//! which its users fall over later), and so is a number that is not finite. Called by `options`
-//! and `markdown`.
+//! which its users fall over later), and so is a number that is not finite. Called by `schema`,
+//! `substitution` and the pages that are made of a table.
+
+use std::fmt;
 
 use super::{
+    host,
     ini::is_blank,
     opt::{Kind, Opt},
 };
 use crate::secret::{MASK, names_secret};
 
-/// A typed value of an option.
+/// A typed value of an option. `Display` is the text that a file would have, but for the escape of
+/// a `$`; secrets are in it.
 #[derive(Clone, PartialEq)]
-pub(super) enum Value {
+#[non_exhaustive]
+pub enum Value {
+    /// Of a string, a choice or a host.
     Text(String),
+    /// Of an integer or a port.
     Integer(i64),
+    /// Of a number or a time.
     Float(f64),
+    /// Of a boolean.
     Boolean(bool),
+    /// Of a list or a multi-string.
     List(Vec<String>),
+    /// Of a dictionary, in the order of the text.
     Dict(Vec<(String, String)>),
 }
 
@@ -48,6 +59,10 @@ impl Value {
                 float(text).filter(|value| (min..=max).contains(value)).map(Self::Float)
             }
             Kind::Boolean => boolean(text).map(Self::Boolean),
+            Kind::Port => {
+                integer(text).filter(|value| (0..=65_535).contains(value)).map(Self::Integer)
+            }
+            Kind::Host => host::read(text).map(Self::Text),
             Kind::List => Some(Self::List(list(text))),
             Kind::Dict => {
                 return dict(text)
@@ -56,6 +71,16 @@ impl Value {
             }
         };
         read.ok_or_else(|| expected(kind))
+    }
+
+    /// The value as Python's `str` writes it where another value refers to it. Of lists and
+    /// dictionaries that would be their `repr`, with brackets and quotes, which nobody can want: they
+    /// give their own text.
+    pub(super) fn substitute(&self) -> String {
+        match self {
+            Self::Boolean(value) => if *value { "True" } else { "False" }.to_owned(),
+            value => value.to_string(),
+        }
     }
 
     /// The value as a log may show it.
@@ -82,6 +107,51 @@ impl Value {
     }
 }
 
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(value) => value.fmt(f),
+            Self::Float(value) => f.write_str(&float_text(*value)),
+            Self::Boolean(value) => value.fmt(f),
+            Self::List(items) => f.write_str(&items.join(",")),
+            Self::Dict(pairs) => {
+                let pairs = pairs.iter().map(|(name, value)| format!("{name}:{value}"));
+                f.write_str(&pairs.collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+}
+
+/// Shows the type only: the value may be a password.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text(_) => "Text",
+            Self::Integer(_) => "Integer",
+            Self::Float(_) => "Float",
+            Self::Boolean(_) => "Boolean",
+            Self::List(_) => "List",
+            Self::Dict(_) => "Dict",
+        })
+    }
+}
+
+/// Python's `repr` of a float: the shortest digits that give it back, with a point or an exponent.
+pub(super) fn float_text(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-4..1e16).contains(&size) {
+        let text = format!("{value:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = match exponent.strip_prefix('-') {
+            Some(exponent) => ('-', exponent),
+            None => ('+', exponent),
+        };
+        return format!("{digits}e{sign}{exponent:0>2}");
+    }
+    format!("{value:?}")
+}
+
 /// A text that was not valid, as an error may show it.
 pub(super) fn shown_text(opt: &Opt, text: &str) -> String {
     if opt.secret || (matches!(opt.kind, Kind::Dict) && names_secret(text)) {
@@ -104,6 +174,8 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Float { min, max } => format!("a number from {min} to {max}"),
         Kind::Seconds { min, max } => format!("a number of seconds from {min} to {max}"),
         Kind::Boolean => "true, 1, on, yes or false, 0, off, no".to_owned(),
+        Kind::Port => "a port from 0 to 65535".to_owned(),
+        Kind::Host => "the name or the address of a host".to_owned(),
         Kind::List => "texts separated by commas".to_owned(),
         Kind::MultiString => "a text, the option given once for each".to_owned(),
         Kind::Dict => "name:value pairs separated by commas".to_owned(),
@@ -177,7 +249,7 @@ fn dict(text: &str) -> Result<Vec<(String, String)>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Value, dict, list};
+    use super::{Kind, Value, dict, float_text, list};
 
     fn read(kind: &Kind, text: &str) -> Option<Value> {
         Value::read(kind, &[text.to_owned()]).ok()
@@ -231,6 +303,32 @@ mod tests {
             ("", None),
         ] {
             assert!(read(&kind, text) == expected.map(Value::Float), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (30.0, "30.0"),
+            (0.1, "0.1"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (-0.000_015, "-1.5e-05"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1.5e300, "1.5e+300"),
+            (123_456.789, "123456.789"),
+        ] {
+            assert_eq!(float_text(value), expected);
+        }
+    }
+
+    #[test]
+    fn ports_are_numbers_of_two_bytes() {
+        for (text, expected) in [("0", true), ("65535", true), ("65536", false), ("-1", false)] {
+            assert_eq!(read(&Kind::Port, text).is_some(), expected, "{text}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "kafka")]
 mod broker;
+mod config;
 #[cfg(feature = "kafka")]
 mod demo;
 #[cfg(feature = "kafka")]
@@ -27,6 +28,7 @@ use crate::{
 pub(crate) fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     match command {
         Command::Send(args) => send::run(args, session),
+        Command::Config(args) => config::run(args.command, session),
         #[cfg(feature = "kafka")]
         Command::Tail(args) => tail::run(args, session),
         #[cfg(feature = "kafka")]

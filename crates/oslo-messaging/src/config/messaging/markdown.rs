@@ -4,29 +4,51 @@
 
 use std::fmt::Write;
 
-use super::{
-    opt::{DEFAULT, DefaultValue, KAFKA, Kind, NOTIFICATIONS, Opt, table},
+use super::{DEFAULT, KAFKA, NOTIFICATIONS, table};
+use crate::config::{
+    opt::{DefaultValue, Kind, Opt},
     value::expected,
 };
 
 const HEAD: &str = "\
 # Options
 
-This page is made from the table of options in `crates/oslo-messaging/src/config/table.rs`; a test
-compares it. After a change of the table: `OSLOMSG_RENEW_DOCS=1 cargo test -p oslo-messaging docs`.
+This page is made from the table of options in `crates/oslo-messaging/src/config/messaging/`; a test
+compares it. After a change of the table: `make docs`.
 
 The first of these that names an option decides: the query of the transport URL (only the group of
-the URL's driver), the program itself, the configuration files with later files before earlier
-ones, the default. An unknown name in the query or from the program is an error, and so is a value
-outside of what is listed here. Names that only a file has are left alone: other programs read the
-same file.
+the URL's driver), the program itself, the environment, the configuration files with later files before
+earlier ones, the default. An unknown name in the query or from the program is an error, and so is a
+value outside of what is listed here. Names that only a file has are left alone: other programs read the
+same file. `oslomsg config check` finds them, with everything else that looks wrong.
+
+A service finds its files by the names of its project and its program: `{project}.conf`, then
+`{program}.conf`, each in the first of `~/.{project}/`, `~/`, `/etc/{project}/`, `/etc/`,
+`$SNAP_COMMON/etc/{project}/` and `$SNAP/etc/{project}/` that has it; then the `*.conf` of the folders
+`{project}.conf.d` and `{program}.conf.d` in the same places. Files that are named (`--config-file`) take
+the place of the former, folders that are named (`--config-dir`) that of the latter, and they come last, in
+their order. In the environment an option is `OS_<GROUP>__<OPTION>` in upper case.
 
 Files are written as for oslo.config: `name = value` under `[group]`, `#` or `;` in the first column
 for comments, a blank at the start of a line that continues a value, a name repeated for each value
-of a multi-string, `$name` or `${group.name}` for the value of another option, and `$$` for a `$`.
-In the query and from the program a `$` is only a `$`.
+of a multi-string, `$name` or `${group.name}` for the value of another option, and `$$` or `\\$` for a
+`$`, in the environment, too. A name that nobody knows after a `$` is an error. In the query and from the
+program a `$` is only a `$`.
 
-Numbers may not be empty: leave the line out instead.
+A test reads thousands of made-up configurations by this library and by oslo.config. Where the two differ,
+it is on purpose:
+
+- Numbers may not be empty or `nan`: leave the line out instead. (oslo.config gives the program no number
+  then.)
+- A variable for a multi-string is one value; oslo.config makes one of each of its characters.
+- A reference to a list or to pairs stands for their text, not for Python's notation of it; one to
+  `DEFAULT` as a group works.
+- A reference to what only the file has works: it is the service's own option. oslo.config asks the
+  service's table.
+- A value that is shown may not refer to a secret one.
+- Where `$name` is meant for an option of its own group and that one refers to something unknown, it is an
+  error; oslo.config takes the option of that name from `[DEFAULT]` then. By an older name an option is
+  found as by its name.
 ";
 
 const COLUMNS: &str = "| option | value | default | meaning |\n|---|---|---|---|\n";
