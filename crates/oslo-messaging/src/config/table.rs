@@ -194,6 +194,23 @@ pub(super) const TABLE: &[Opt] = &[
          is not encrypted.",
     )
     .secret(),
+    Opt::new(
+        KAFKA,
+        "sasl_oauth_url",
+        TEXT,
+        "",
+        "Where OAUTHBEARER gets its tokens: the token endpoint of an OpenID Connect server, asked with \
+         the user and the password of the transport URL as client id and secret. Empty means none.",
+    )
+    .ours(),
+    Opt::new(
+        KAFKA,
+        "sasl_oauth_scope",
+        TEXT,
+        "",
+        "The scope that is asked for at sasl_oauth_url. Empty means none.",
+    )
+    .ours(),
     // The Kafka driver: sending.
     Opt::new(
         KAFKA,
@@ -514,6 +531,8 @@ mod tests {
         assert_eq!(
             names(true),
             [
+                "sasl_oauth_url",
+                "sasl_oauth_scope",
                 "delivery",
                 "delivery_timeout",
                 "connect_timeout",

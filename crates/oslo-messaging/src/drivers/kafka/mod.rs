@@ -19,6 +19,8 @@
 //! | `reader` | reading without a group, for tools |
 //! | `topics` | names of topics, and making missing ones |
 //! | `context` | what librdkafka calls back into |
+//! | `certificate` | what is wrong with a broker's certificate |
+//! | `tokens` | what OAUTHBEARER logs in with |
 //! | `zstd` | which brokers are too old for it |
 //! | `error` | librdkafka's codes in the library's words |
 //! | `native` | the only unsafe code: what the wrapper does not offer |
@@ -27,6 +29,8 @@
 mod breaker;
 mod broker;
 mod brokers;
+#[cfg(feature = "ssl")]
+mod certificate;
 mod config;
 mod consumer;
 mod context;
@@ -47,6 +51,8 @@ mod record;
 mod slots;
 mod start;
 mod supervisor;
+#[cfg(feature = "oidc")]
+mod tokens;
 mod topics;
 mod zstd;
 
