@@ -3,6 +3,7 @@
 #   make test      everything that must hold: format, lints, docs, tests on real brokers
 #   make check     the development loop: format, lints, docs, unit tests
 #   make nightly   what is slow: every feature alone, the vendored build
+#   make deny      licences and sources of all that is linked in; with ADVISORIES=1 known vulnerabilities
 #   make wheel     the Python driver, everything linked in; make python-tests builds a quick one and tests it
 #   make services  keystone to ceilometer by the Python driver, every case (8 minutes)
 #   make bench     this library, raw librdkafka and the Python library side by side (7 minutes)
@@ -23,7 +24,7 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 # What the library does not turn on by itself.
 features := --features oslo-messaging/conformance,oslo-messaging/log-handler
 
-.PHONY: demo test check nightly wheel python-tests services fuzz asan docs deps-build deps-test
+.PHONY: demo test check nightly deny wheel python-tests services fuzz asan docs deps-build deps-test
 
 demo: deps-build
 	cargo run --quiet --locked -p oslomsg -- demo
@@ -39,6 +40,9 @@ check: deps-build
 
 nightly: deps-test
 	tools/nightly.sh
+
+deny:
+	tools/deny.sh
 
 wheel: deps-test
 	tools/wheel.sh release

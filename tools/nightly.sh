@@ -18,3 +18,4 @@ echo "=== memory, a million notifications behind"
 OSLOMSG_MEMORY_BACKLOG=1000000 cargo test --locked --workspace --features oslo-messaging/conformance,oslo-messaging/log-handler \
   --test memory -- --nocapture --test-threads 1
 tools/old-brokers.sh
+tools/deny.sh

@@ -43,6 +43,7 @@ stage clippy cargo clippy --workspace --all-targets "${features[@]}" --locked --
 stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps "${features[@]}" --locked --quiet
 stage features tools/features.sh
 stage promises tools/named-tests.sh
+stage unsafe-code tools/unsafe-code.sh
 # Always the whole workspace: another choice of packages would be built with other features.
 rust_tests unit --workspace --lib --bins
 rust_tests doc-examples --workspace --doc
@@ -50,6 +51,8 @@ rust_tests golden --workspace --test golden
 rust_tests oslo-config --workspace --test oslo_config -- --nocapture
 rust_tests test-kit --workspace --test testkit --test proxy
 rust_tests kafka --workspace --test kafka -- --skip interop::
+# All at once: its cases wait more than they work.
+rust_tests security --workspace --test security -- --nocapture --test-threads 16
 rust_tests hostile --workspace --test hostile
 rust_tests memory --workspace --test memory -- --nocapture --test-threads 1
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1

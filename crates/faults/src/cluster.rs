@@ -54,6 +54,18 @@ impl Cluster {
         Self { kafka, down: BTreeSet::new(), frozen: BTreeSet::new(), client }
     }
 
+    /// One node with every security protocol, whose superusers this harness is one of.
+    pub(crate) fn secure(properties: &[&str]) -> Self {
+        let kafka = Kafka::with(Layout::Secure, properties);
+        let client = consumer(&kafka, "faults-ground-truth");
+        Self { kafka, down: BTreeSet::new(), frozen: BTreeSet::new(), client }
+    }
+
+    /// For what only a secure one has.
+    pub(crate) fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
     pub(crate) fn url(&self) -> String {
         self.kafka.transport_url()
     }
@@ -73,6 +85,10 @@ impl Cluster {
 
     pub(crate) fn pid(&self, node: u32) -> u32 {
         self.kafka.pid(node)
+    }
+
+    fn replicas(&self) -> i32 {
+        i32::try_from(self.kafka.nodes()).unwrap_or(1)
     }
 
     pub(crate) fn nodes(&self) -> Vec<u32> {
@@ -131,7 +147,7 @@ impl Cluster {
 
     /// Makes a topic and waits until each of its partitions has all of its replicas.
     pub(crate) fn make_topic(&self, topic: &str, partitions: i32) {
-        let new = [NewTopic::new(topic, partitions, TopicReplication::Fixed(3))];
+        let new = [NewTopic::new(topic, partitions, TopicReplication::Fixed(self.replicas()))];
         self.admin("make a topic", |admin, options| {
             let made = block_on(admin.create_topics(&new, options)).map_err(|e| e.to_string())?;
             made.into_iter().try_for_each(|result| match result {
@@ -215,9 +231,11 @@ impl Cluster {
     }
 
     fn wait_whole(&self, topic: &str, partitions: i32) {
+        let replicas = usize::try_from(self.replicas()).unwrap_or(0);
         patiently("the replicas", || {
             let found = self.metadata(topic)?;
-            let whole = found.iter().filter(|(_, leader, isr)| *leader > 0 && *isr == 3).count();
+            let whole =
+                found.iter().filter(|(_, leader, isr)| *leader > 0 && *isr == replicas).count();
             if whole as i32 == partitions { Ok(()) } else { Err(format!("{whole} are whole")) }
         });
     }

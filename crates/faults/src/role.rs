@@ -30,6 +30,7 @@ pub(crate) struct Role {
     pub(crate) assigned: u64,
     pub(crate) owned: HashSet<i32>,
     pub(crate) sends: u64,
+    pub(crate) delivered: u64,
     /// Exit code; -1 for a signal.
     pub(crate) ended: Option<i32>,
 }
@@ -55,6 +56,7 @@ impl Role {
             assigned: 0,
             owned: HashSet::new(),
             sends: 0,
+            delivered: 0,
             ended: None,
         }
     }
@@ -84,6 +86,7 @@ impl Role {
                     self.owned.remove(&partition());
                 }
                 Some("intent") => self.sends += 1,
+                Some("delivered") => self.delivered += 1,
                 _ => {}
             }
         }

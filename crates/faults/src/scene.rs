@@ -283,6 +283,34 @@ impl<'c> Scene<'c> {
         }
     }
 
+    /// Waits until so many more sends of each publisher were confirmed.
+    pub(crate) fn wait_delivered(&mut self, more: u64, limit: Duration) -> bool {
+        self.publishers.iter_mut().all(|publisher| {
+            publisher.look();
+            let goal = publisher.delivered + more;
+            publisher.wait_for(limit, |role| role.delivered >= goal)
+        })
+    }
+
+    /// Waits until each group has dispatched so many more.
+    pub(crate) fn wait_dispatched(&mut self, more: u64, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        self.groups.iter_mut().all(|group| {
+            let mut begun = || {
+                group.members.iter_mut().for_each(Role::look);
+                group.members.iter().map(|member| member.begun).sum::<u64>()
+            };
+            let goal = begun() + more;
+            while begun() < goal {
+                if Instant::now() >= until {
+                    return false;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            true
+        })
+    }
+
     /// Ends the publishers in order.
     pub(crate) fn end_publishers(&mut self, limit: Duration) {
         self.publishers.iter().for_each(Role::tell_to_stop);

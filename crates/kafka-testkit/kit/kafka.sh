@@ -7,7 +7,8 @@
 #
 # K=V are more broker properties, e.g. broker.session.timeout.ms=9000; @DIR@ in them is the data folder.
 # `run` writes lines to standard output: "ready bootstrap=HOST:PORT[,...] ... dir=DIR" once clients can connect
-# ("fetching VERSION" before it when the jars are missing), or "error WHY" and the end. It then takes lines
+# ("fetching VERSION" before it when the jars are missing), or "error WHY" and the end. A secure run writes
+# "certificates DIR" first and waits for a line: by then the caller has put them there. It then takes lines
 #   stop N | kill N | start N | pause N | resume N | start all        N: 1, and in a cluster 1 to 3
 # and answers each with one line, "ok ..." or "error WHY". A node keeps its ports and data when it comes back.
 #
@@ -29,6 +30,8 @@ else
   log_config=(-Dlog4j2.configurationFile="$here/conf/log4j2.properties")
   tool_log_config=(-Dlog4j2.configurationFile="$here/conf/tools-log4j2.properties")
 fi
+# The ports of a node, in their order; those after the fourth are of a secure one, which is alone in its block.
+ports=(CONTROLLER CLIENT PROXIED PROXY SASL TLS MTLS SASLTLS WRONGHOST EXPIRED TOKEN KERBEROS)
 users=(admin alice bob) # in conf/secure.properties.in, too; the password of U is U-secret
 protocol=               # standard output of a run
 
@@ -121,9 +124,9 @@ archive_classes() { # file
 # ---- one run: dir (its folder), base (its first port), nodes, and by node pid, log, deadline ----
 
 port() { # node, name
-  local names=(CONTROLLER CLIENT PROXIED PROXY SASL TLS MTLS SASLTLS) i
-  for i in "${!names[@]}"; do
-    [[ ${names[i]} != "$2" ]] || echo $((base + 4 * ($1 - 1) + i))
+  local i
+  for i in "${!ports[@]}"; do
+    [[ ${ports[i]} != "$2" ]] || echo $((base + 4 * ($1 - 1) + i))
   done
 }
 
@@ -135,7 +138,7 @@ render() { # node, plain|secure, properties...
   local n=$1 kind=$2 i voters=() script=() name
   shift 2
   for i in "${nodes[@]}"; do voters+=("$i@127.0.0.1:$(port "$i" CONTROLLER)"); done
-  for name in CONTROLLER CLIENT PROXIED PROXY SASL TLS MTLS SASLTLS; do
+  for name in "${ports[@]}"; do
     script+=(-e "s|@$name@|$(port "$n" "$name")|g")
   done
   {
@@ -202,7 +205,7 @@ launch() { # node
   # shellcheck disable=SC2016 # for sh to expand
   setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$$" \
     "$java" "${jvm[@]}" -Djava.net.preferIPv4Stack=true -Dkafka.logs.dir="$dir/node-$n" \
-    "${log_config[@]}" \
+    "${log_config[@]}" "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file:$dir/certs/jwks.json" \
     -cp "$home/libs/*" kafka.Kafka "$dir/node-$n/server.properties" > "${log[n]}" 2>&1 < /dev/null &
   pid[n]=$! deadline[n]=$((SECONDS + 55))
 }
@@ -341,8 +344,9 @@ run() { # kind, properties...
   trap '' PIPE
   reserve
   if [[ $conf = secure ]]; then
-    need openssl openssl
-    "$here/certs.sh" "$dir/certs"
+    echo "certificates $dir/certs"
+    IFS= read -r line || exit 0
+    [[ -f $dir/certs/server.pem ]] || die "no certificates in $dir/certs"
   fi
   [[ $version != 2.* ]] || launch_zookeeper
   for n in "${nodes[@]}"; do
@@ -381,7 +385,7 @@ ready() { # kind
     proxied+=("$(port "$n" PROXIED):$(port "$n" PROXY)")
   done
   if [[ $1 = secure ]]; then
-    for n in SASL TLS MTLS SASLTLS; do fields+=("${n,,}=127.0.0.1:$(port 1 $n)"); done
+    for n in "${ports[@]:4}"; do fields+=("${n,,}=127.0.0.1:$(port 1 $n)"); done
   else
     fields=("proxied=$(IFS=,; echo "${proxied[*]}")")
   fi

@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::certs;
+
 /// Longest wait for brokers to come up; the script gives up a little earlier and then says why.
 const START: Duration = Duration::from_secs(60);
 /// Longest wait for the jars, for a slow network.
@@ -48,11 +50,17 @@ impl Guardian {
                 }
             }
         });
-        let guardian = Self { child, commands, answers };
+        let mut guardian = Self { child, commands, answers };
         let mut answer = guardian.answer("run", START);
         if answer.starts_with("fetching ") {
             eprintln!("kafka-testkit: {answer}, once; this takes some seconds");
             answer = guardian.answer("fetch", FETCH);
+        }
+        if let Some(folder) = answer.strip_prefix("certificates ") {
+            certs::write(Path::new(folder));
+            let input = guardian.commands.as_mut().expect("commands are open until drop");
+            writeln!(input).expect("the guardian waits for this");
+            answer = guardian.answer("certificates", START);
         }
         match answer.strip_prefix("ready ") {
             Some(ready) => (guardian, ready.to_owned()),

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::admin::{self, Operation, Resource};
+use crate::certs;
 use crate::guardian::{self, Guardian};
 
 /// What is started.
@@ -32,7 +34,19 @@ pub enum Listener {
     Mtls,
     /// `SASL_SSL`.
     SaslTls,
+    /// `SSL` by a broker whose certificate is made out to another host.
+    WrongHost,
+    /// `SSL` by a broker whose certificate has expired.
+    Expired,
+    /// `SASL_PLAINTEXT` with OAUTHBEARER alone, whose tokens are verified: see [`Kafka::token`].
+    Token,
+    /// Where a test lets the node listen by its own properties: they may name the port as `@KERBEROS@`.
+    Kerberos,
 }
+
+/// The names in the guardian's answer, which are those of [`Listener`] in lower case.
+const LISTENERS: [&str; 8] =
+    ["sasl", "tls", "mtls", "sasltls", "wronghost", "expired", "token", "kerberos"];
 
 /// The two ports of a node's listener for a test's own proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +65,8 @@ pub struct ProxyPorts {
 pub struct Kafka {
     bootstrap: String,
     proxies: Vec<ProxyPorts>,
-    sasl: String,
-    tls: String,
-    mtls: String,
-    sasl_tls: String,
+    /// By name, as the guardian names them.
+    listeners: Vec<(String, String)>,
     folder: PathBuf,
     guardian_pid: u32,
     running: Mutex<Running>,
@@ -108,10 +120,10 @@ impl Kafka {
         Self {
             bootstrap: field("bootstrap").to_owned(),
             proxies: field("proxied").split(',').filter_map(proxy_ports).collect(),
-            sasl: field("sasl").to_owned(),
-            tls: field("tls").to_owned(),
-            mtls: field("mtls").to_owned(),
-            sasl_tls: field("sasltls").to_owned(),
+            listeners: match layout {
+                Layout::Secure => LISTENERS.map(|name| (name.into(), field(name).into())).into(),
+                Layout::Single | Layout::Cluster => Vec::new(),
+            },
             folder: field("dir").into(),
             guardian_pid: number(field("guardian")),
             running: Mutex::new(Running {
@@ -205,23 +217,62 @@ impl Kafka {
 
     /// The address of a listener of [`Layout::Secure`], such as `127.0.0.1:28324`.
     pub fn listener(&self, listener: Listener) -> &str {
-        let address = match listener {
-            Listener::Internal => &self.bootstrap,
-            Listener::Sasl => &self.sasl,
-            Listener::Tls => &self.tls,
-            Listener::Mtls => &self.mtls,
-            Listener::SaslTls => &self.sasl_tls,
-        };
-        assert!(!address.is_empty(), "only a secure Kafka has the listener {listener:?}");
-        address
+        if listener == Listener::Internal {
+            return &self.bootstrap;
+        }
+        let name = format!("{listener:?}").to_ascii_lowercase();
+        let found = self.listeners.iter().find(|(of, _)| *of == name).map(|(_, address)| address);
+        found.unwrap_or_else(|| panic!("only a secure Kafka has the listener {listener:?}"))
     }
 
-    /// The certificates of [`Layout::Secure`], in PEM: `ca.pem`; `client.crt` with `client.key`, or
-    /// `client-enc.key` and the password `client-pass`; `stranger.crt` and `stranger.key`, which
-    /// [`Listener::Mtls`] must refuse; `other-ca.pem`, which no client should trust.
+    /// The certificates of [`Layout::Secure`], in PEM. `NAME.crt` has its key in `NAME.key`.
+    ///
+    /// | file | is |
+    /// |---|---|
+    /// | `ca.pem`, `ca.d` | the authority, as a file and as a folder |
+    /// | `other-ca.pem` | an authority that no client should trust |
+    /// | `client.crt` | `User:client-alice`; `client-enc.key` is its key under [`KEY_PASSWORD`](crate::KEY_PASSWORD) |
+    /// | `stranger.crt`, `client-expired.crt` | clients that [`Listener::Mtls`] must refuse |
+    /// | `server.pem`, `wronghost.pem`, `expired.pem`, `other.pem` | key stores for the broker; `other.pem` is of the other authority |
     pub fn certs(&self) -> PathBuf {
-        assert!(!self.tls.is_empty(), "only a secure Kafka has certificates");
+        assert!(!self.listeners.is_empty(), "only a secure Kafka has certificates");
         self.folder.join("certs")
+    }
+
+    /// Lets a user do something from now on, such as `allow("alice", Resource::Topic("t"), Operation::Write)`.
+    pub fn allow(&self, user: &str, resource: Resource<'_>, operation: Operation) {
+        admin::right(&self.bootstrap, true, user, resource, operation);
+    }
+
+    /// Takes back what [`Kafka::allow`] gave.
+    pub fn disallow(&self, user: &str, resource: Resource<'_>, operation: Operation) {
+        admin::right(&self.bootstrap, false, user, resource, operation);
+    }
+
+    /// Gives a user of SCRAM another password, or makes the user.
+    pub fn set_password(&self, user: &str, password: &str) {
+        admin::password(&self.bootstrap, user, password);
+    }
+
+    /// Makes a topic with one replica, unless it is there.
+    pub fn create_topic(&self, name: &str, partitions: i32) {
+        admin::topic(&self.bootstrap, name, partitions);
+    }
+
+    /// Gives a listener another key store from [`Kafka::certs`], such as `other.pem`; returns when new connections see it.
+    pub fn set_key_store(&self, listener: Listener, file: &str) {
+        let path = self.certs().join(file);
+        let path = path.to_str().expect("the folder's name is UTF-8");
+        let name = format!("{listener:?}").to_ascii_lowercase();
+        let property = format!("listener.name.{name}.ssl.keystore.location");
+        admin::property(&self.bootstrap, &property, path);
+        certs::await_shown(self.listener(listener), &self.certs().join(file));
+    }
+
+    /// A signed token for [`Listener::Token`] with these claims, in JSON. The listener wants `sub`, `iat`, `exp`,
+    /// `"iss": "oslomsg-kit"` and `"aud": "kafka"`.
+    pub fn token(&self, claims: &str) -> String {
+        certs::token(&self.certs(), claims)
     }
 
     /// Runs one of Kafka's own tools on this Kafka and returns its standard output: `tool("topics", &["--list"])`.

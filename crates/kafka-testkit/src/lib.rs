@@ -20,11 +20,15 @@
 //! Needs Linux, Java 17 or later, and Maven for the first run, which fetches Kafka's jars into the user's cache
 //! folder. What is missing is an error, never a skipped test. This is a test's tool: everything panics on failure.
 
+mod admin;
+mod certs;
 mod guardian;
 mod kafka;
 mod names;
 mod proxy;
 
+pub use admin::{Operation, Resource};
+pub use certs::KEY_PASSWORD;
 pub use kafka::{Kafka, Layout, Listener, ProxyPorts, shared};
 pub use names::unique;
 pub use proxy::{Direction, Faults, Flips, Proxy};

@@ -57,6 +57,7 @@
 //! |---|---|
 //! | `kafka` (default) | the driver of `kafka://`, on librdkafka; notifications only; no async runtime |
 //! | `ssl`, `zstd` (default) | TLS and SASL/SCRAM, and zstd compression, of librdkafka |
+//! | `oidc` (default) | tokens of an OpenID Connect server, for `sasl_mechanism = OAUTHBEARER` |
 //! | `ssl-vendored` | OpenSSL built from source and linked in |
 //! | `fake` (default) | the driver of `fake:`, in memory |
 //! | `log-handler` | `NotificationLayer`: log events of `tracing` become notifications |

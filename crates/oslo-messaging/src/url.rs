@@ -11,9 +11,12 @@ mod read;
 
 use std::{fmt, str::FromStr};
 
+#[cfg(feature = "oidc")]
+pub(crate) use encoding::quote_plus;
+
 use crate::{
     error::Error,
-    secret::{MASK, Secret, names_secret},
+    secret::{MASK, Secret, names_secret, shown},
 };
 
 /// A transport URL, such as `kafka://user:pass@host1:9092,user:pass@host2:9092/vhost?client_id=x`:
@@ -167,7 +170,10 @@ impl FromStr for TransportUrl {
 impl fmt::Display for TransportUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text(
-            |_| MASK.to_owned(),
+            |password| match shown(password) {
+                MASK => MASK.to_owned(),
+                password => encoding::quote(password, ""),
+            },
             |name, value| {
                 if names_secret(name) || names_secret(value) {
                     MASK.to_owned()

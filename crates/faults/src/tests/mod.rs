@@ -8,6 +8,7 @@ mod brokers;
 mod members;
 mod network;
 mod outage;
+mod security;
 mod shutdown;
 mod topics;
 
@@ -51,7 +52,7 @@ const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// 14 to 17 are faults of the network, 19 those of security, which need the secure node.
+/// 14 to 17 are faults of the network; 19 has a secured node of its own.
 pub(crate) const ALL: &[Test] = &[
     test(1, "no fault, as fast as it goes", brokers::no_fault),
     short(test(2, "each partition's leader killed", brokers::leaders_killed)),
@@ -71,6 +72,7 @@ pub(crate) const ALL: &[Test] = &[
     test(16, "answers vanish for 40 s", network::answers_lost),
     test(17, "the leader cut off from the other brokers", network::isolated),
     test(18, "partitions added, records deleted", topics::events),
+    short(test(19, "password, rights and certificate change", security::events)),
     short(test(20, "SIGTERM under load, brokers up, down and frozen", shutdown::all)),
     test(21, "all brokers frozen for 8 s, then gone for 60 s", outage::frozen_then_gone),
     test(22, "brokers killed in turn, seven times", brokers::killed_in_turn),

@@ -18,7 +18,7 @@ pub(super) fn quote(text: &str, safe: &str) -> String {
 }
 
 /// As [`quote`] with nothing safe, but a space becomes `+`: the form of query strings.
-pub(super) fn quote_plus(text: &str) -> String {
+pub(crate) fn quote_plus(text: &str) -> String {
     quote(text, " ").replace(' ', "+")
 }
 

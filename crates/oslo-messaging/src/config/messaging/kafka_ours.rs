@@ -12,6 +12,26 @@ const POSITIVE: Kind = Kind::Seconds { min: 0.001, max: LONGEST };
 /// A time that may be 0.
 const TIME: Kind = Kind::Seconds { min: 0.0, max: LONGEST };
 
+pub(super) const SECURITY: &[Opt] = &[
+    Opt::new(
+        KAFKA,
+        "sasl_oauth_url",
+        TEXT,
+        "",
+        "Where OAUTHBEARER gets its tokens: the token endpoint of an OpenID Connect server, asked with \
+         the user and the password of the transport URL as client id and secret. Empty means none.",
+    )
+    .ours(),
+    Opt::new(
+        KAFKA,
+        "sasl_oauth_scope",
+        TEXT,
+        "",
+        "The scope that is asked for at sasl_oauth_url. Empty means none.",
+    )
+    .ours(),
+];
+
 pub(super) const SENDING: &[Opt] = &[
     Opt::new(
         KAFKA,

@@ -35,6 +35,7 @@ static TABLE: LazyLock<Vec<Opt>> = LazyLock::new(|| {
         services::SHARED,
         services::NOTIFIER,
         kafka::OPTIONS,
+        kafka_ours::SECURITY,
         kafka_ours::SENDING,
         kafka_ours::LISTENING,
         kafka_ours::BOTH,

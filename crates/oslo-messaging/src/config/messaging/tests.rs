@@ -34,6 +34,8 @@ fn the_kafka_group_has_the_references_options_and_ours() {
     assert_eq!(
         names(true),
         [
+            "sasl_oauth_url",
+            "sasl_oauth_scope",
             "delivery",
             "delivery_timeout",
             "connect_timeout",

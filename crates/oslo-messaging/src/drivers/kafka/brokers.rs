@@ -22,7 +22,13 @@ struct Broker<'a> {
     state: Cow<'a, str>,
     #[serde(borrow)]
     source: Cow<'a, str>,
+    /// Microseconds since the state changed.
+    stateage: Option<i64>,
 }
+
+/// A connection counts as up from this age on: where the protocol is not the listener's, or the user
+/// is refused late, a broker takes each connection and ends it after some milliseconds.
+const SETTLED_MICROS: i64 = 500_000;
 
 impl Broker<'_> {
     fn is_real(&self) -> bool {
@@ -30,7 +36,9 @@ impl Broker<'_> {
     }
 
     fn is_up(&self) -> bool {
-        self.is_real() && self.state == "UP"
+        self.is_real()
+            && self.state == "UP"
+            && self.stateage.is_none_or(|age| age >= SETTLED_MICROS)
     }
 }
 
@@ -129,6 +137,13 @@ mod tests {
             assert_eq!(found, Connections { any_up, none_lost }, "{first} {second}");
         }
         assert!(!connections(b"no statistics").any_up);
+        let aged = |age: i64| {
+            let text = String::from_utf8(statistics("UP", "DOWN")).unwrap();
+            let up = r#""state": "UP","#;
+            let both = format!(r#"{up} "stateage": {age},"#);
+            connections(text.replace(up, &both).as_bytes()).any_up
+        };
+        assert!(!aged(3_000) && aged(1_000_000), "a connection that has just come up");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The Kafka driver's settings, and the one place where librdkafka's names stand.
 
+#[cfg(feature = "oidc")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
+#[cfg(feature = "oidc")]
+use super::tokens::{Source, Tokens};
 use super::{dead_letters::Limits, topics};
 use crate::{
     Error,
@@ -73,7 +77,13 @@ pub(super) struct KafkaOptions {
     pub(super) redelivery: Option<Redelivery>,
     /// The dead-letter topic and its limits.
     pub(super) dead_letters: Option<(String, Limits)>,
+    /// With `sasl_mechanism = OAUTHBEARER`.
+    #[cfg(feature = "oidc")]
+    pub(super) tokens: Option<Arc<Tokens>>,
 }
+
+/// The mechanism whose credentials are tokens.
+const OAUTHBEARER: &str = "OAUTHBEARER";
 
 /// When a send is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +147,6 @@ impl KafkaOptions {
         let options_i32 = |name| i32::try_from(options.int(name)).unwrap_or(-1);
         let this = Self {
             hosts: hosts(url),
-            credentials,
             virtual_host: url.virtual_host().filter(|host| *host != "/").map(str::to_owned),
             default_group: options.str("consumer_group").to_owned(),
             delivery,
@@ -182,6 +191,9 @@ impl KafkaOptions {
                 };
                 (topic, limits)
             }),
+            #[cfg(feature = "oidc")]
+            tokens: tokens(&options, credentials.as_ref())?.map(Arc::new),
+            credentials,
             options,
         };
         if this.credentials.is_some() && this.options.str("security_protocol") == "PLAINTEXT" {
@@ -350,7 +362,9 @@ impl KafkaOptions {
         }
         if protocol.starts_with("SASL") {
             config.set("sasl.mechanism", o.str("sasl_mechanism"));
-            if let Some((username, password)) = &self.credentials {
+            if o.str("sasl_mechanism") != OAUTHBEARER
+                && let Some((username, password)) = &self.credentials
+            {
                 config.set("sasl.username", username).set("sasl.password", password.expose());
             }
         }
@@ -362,6 +376,55 @@ impl KafkaOptions {
         }
         config
     }
+}
+
+/// Where the tokens come from, for the mechanism that needs them.
+#[cfg(feature = "oidc")]
+fn tokens(
+    options: &Options,
+    credentials: Option<&(String, crate::Secret)>,
+) -> Result<Option<Tokens>, Error> {
+    if !options.str("security_protocol").starts_with("SASL")
+        || options.str("sasl_mechanism") != OAUTHBEARER
+    {
+        return Ok(None);
+    }
+    let property = |name| {
+        let all = options.dict("librdkafka_properties").iter();
+        all.filter(|(of, _)| of == name).map(|(_, value)| value.as_str()).next_back()
+    };
+    let url = options.str("sasl_oauth_url");
+    let source = match (url, credentials) {
+        ("", _) if property("enable.sasl.oauthbearer.unsecure.jwt") == Some("true") => {
+            let config = property("sasl.oauthbearer.config").unwrap_or_default();
+            let word = |name| {
+                let words = config.split_whitespace().filter_map(|word| word.split_once('='));
+                words.filter(|(of, _)| *of == name).map(|(_, value)| value.to_owned()).next_back()
+            };
+            let principal = word("principal").unwrap_or_default();
+            Source::Unsigned { principal, scope: word("scope").unwrap_or_default() }
+        }
+        ("", _) | (_, None) => {
+            let expected = match url {
+                "" => "the address of a token server, for sasl_mechanism = OAUTHBEARER",
+                _ => "client id and secret as the user and the password of the transport URL",
+            };
+            return Err(Error::InvalidOption {
+                group: GROUP,
+                name: "sasl_oauth_url".to_owned(),
+                value: url.to_owned(),
+                origin: options.origin("sasl_oauth_url").to_string(),
+                expected: expected.to_owned(),
+            });
+        }
+        (url, Some((client, secret))) => Source::Server {
+            url: url.to_owned(),
+            client: client.clone(),
+            secret: secret.clone(),
+            scope: options.str("sasl_oauth_scope").to_owned(),
+        },
+    };
+    Ok(Some(Tokens::new(source)))
 }
 
 /// The codec of the batches, librdkafka's own names for it included.

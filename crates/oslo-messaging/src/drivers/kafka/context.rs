@@ -6,14 +6,17 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "oidc")]
+use rdkafka::client::OAuthToken;
 use rdkafka::{
-    TopicPartitionList,
+    ClientConfig, TopicPartitionList,
     client::ClientContext,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
@@ -22,9 +25,13 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
+#[cfg(feature = "ssl")]
+use super::certificate::Trust;
+#[cfg(feature = "oidc")]
+use super::tokens::Tokens;
 use super::{
-    config::LOG,
-    error::ClientError,
+    config::{KafkaOptions, LOG},
+    error::{ClientError, address, explain, right_to_listen},
     hand_over::InFlight,
     producer::{Fate, FateCell, Inner},
     zstd::Zstd,
@@ -33,41 +40,80 @@ use super::{
 /// How often the same words of librdkafka reach the log.
 const SAME_WORDS_EVERY: Duration = Duration::from_secs(60);
 
+/// How long what was found out about a broker's certificate counts.
+const SAME_CERTIFICATE_FOR: Duration = Duration::from_secs(10);
+
 /// What librdkafka says of one client's health; the log lines are thinned out.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    last_error: Mutex<Option<ClientError>>,
-    said: Mutex<HashMap<String, Instant>>,
+    known: Arc<Known>,
+    /// Where the client begins.
+    brokers: OnceLock<String>,
+    /// What is trusted, where TLS is spoken.
+    #[cfg(feature = "ssl")]
+    trust: OnceLock<Trust>,
+    /// What OAUTHBEARER logs in with.
+    #[cfg(feature = "oidc")]
+    tokens: OnceLock<Arc<Tokens>>,
     /// Which brokers are too old for zstd.
     pub(super) zstd: Zstd,
 }
 
+/// What a look at a certificate, on a thread of its own, tells later.
+#[derive(Debug, Default)]
+struct Known {
+    last_error: Mutex<Option<ClientError>>,
+    said: Mutex<HashMap<String, Instant>>,
+    /// By broker: when its certificate was looked at, and what is wrong with it.
+    certificates: Mutex<HashMap<String, (Instant, Option<String>)>>,
+}
+
 impl Health {
+    /// For a client of these properties.
+    pub(super) fn of(options: &KafkaOptions, config: &ClientConfig) -> Self {
+        let health = Self::default();
+        health.knows(options, config);
+        health
+    }
+
+    /// Takes note of what a client of these properties trusts and logs in with. One that is made anew
+    /// has the same.
+    pub(super) fn knows(&self, options: &KafkaOptions, config: &ClientConfig) {
+        #[cfg(feature = "ssl")]
+        if let Some(trust) = Trust::of(config) {
+            let _ = self.trust.set(trust);
+        }
+        #[cfg(feature = "oidc")]
+        if let Some(tokens) = &options.tokens {
+            let _ = self.tokens.set(Arc::clone(tokens));
+        }
+        let _ = options;
+        if let Some(brokers) = config.get("bootstrap.servers") {
+            let _ = self.brokers.set(brokers.to_owned());
+        }
+    }
+
+    #[cfg(feature = "oidc")]
+    fn token(&self) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.tokens.get().ok_or("this client logs in without tokens")?.current()
+    }
+
     pub(super) fn last_error(&self) -> Option<ClientError> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes an error; `true` when it is new or was last said a minute ago.
     pub(super) fn note(&self, code: RDKafkaErrorCode, reason: &str) -> bool {
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        // "All brokers are down" says less than what was said of the last of them.
-        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
-            *last = Some(ClientError { code, reason: reason.to_owned() });
-        }
-        drop(last);
-        self.may_say(code.to_string())
+        self.known.note(code, reason)
     }
 
     /// The connection is good again: what was wrong before is no cause any more.
     pub(super) fn recovered(&self) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.known.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn may_say(&self, words: String) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        said.retain(|_, at| now.duration_since(*at) < SAME_WORDS_EVERY);
-        said.insert(words, now).is_none()
+        self.known.may_say(words)
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
@@ -99,10 +145,90 @@ impl Health {
 
     fn error(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        if self.note(code, reason) {
+        let ClientError { code, mut reason } = explain(code, reason);
+        if code == RDKafkaErrorCode::AllBrokersDown
+            && let Some(brokers) = self.brokers.get()
+        {
+            // librdkafka says no more where a broker hangs up, as on a client of another protocol.
+            reason = format!(
+                "{brokers}: {reason}: they take no connection or end it at once; look at the \
+                 addresses, and at security_protocol"
+            );
+        }
+        if code == RDKafkaErrorCode::SSL
+            && let Some(fault) = self.certificate_fault(&reason)
+        {
+            reason = fault;
+        }
+        if self.note(code, &reason) {
             tracing::error!(target: LOG, "{reason}");
         }
     }
+
+    /// What is wrong with the certificate that librdkafka did not trust, if that is known by now;
+    /// else it is looked at, on a thread of its own.
+    #[cfg(feature = "ssl")]
+    fn certificate_fault(&self, reason: &str) -> Option<String> {
+        let trust = self.trust.get()?;
+        let broker = address(reason).filter(|_| reason.contains("certificate verify failed"))?;
+        let mut certificates = lock(&self.known.certificates);
+        let (looked_at, fault) = certificates.get(broker).cloned().unzip();
+        if looked_at.is_none_or(|at: Instant| at.elapsed() > SAME_CERTIFICATE_FOR) {
+            let fault = fault.clone().flatten();
+            certificates.insert(broker.to_owned(), (Instant::now(), fault));
+            let (known, trust) = (Arc::clone(&self.known), trust.clone());
+            let broker = broker.to_owned();
+            let look = move || known.certificate_was_seen(&broker, trust.fault(&broker));
+            if let Err(error) = thread::Builder::new().name("kafka-certificate".into()).spawn(look)
+            {
+                tracing::error!("could not start a thread: {error}");
+            }
+        }
+        fault.flatten()
+    }
+
+    #[cfg(not(feature = "ssl"))]
+    fn certificate_fault(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+impl Known {
+    fn note(&self, code: RDKafkaErrorCode, reason: &str) -> bool {
+        let mut last = lock(&self.last_error);
+        // "All brokers are down" says less than what was said of the last of them.
+        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+            *last = Some(ClientError { code, reason: reason.to_owned() });
+        }
+        drop(last);
+        self.may_say(code.to_string())
+    }
+
+    fn may_say(&self, words: String) -> bool {
+        let mut said = lock(&self.said);
+        let now = Instant::now();
+        said.retain(|_, at| now.duration_since(*at) < SAME_WORDS_EVERY);
+        said.insert(words, now).is_none()
+    }
+
+    /// Keeps what is wrong with a certificate, which is the cause as long as it is the last word.
+    #[cfg(feature = "ssl")]
+    fn certificate_was_seen(&self, broker: &str, fault: Option<String>) {
+        lock(&self.certificates).insert(broker.to_owned(), (Instant::now(), fault.clone()));
+        let Some(fault) = fault else { return };
+        let mut last = lock(&self.last_error);
+        if let Some(last) = last.as_mut().filter(|last| address(&last.reason) == Some(broker)) {
+            last.reason.clone_from(&fault);
+        }
+        drop(last);
+        if self.may_say(fault.clone()) {
+            tracing::error!(target: LOG, "{fault}");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Callbacks of a client that only asks.
@@ -131,6 +257,17 @@ pub(super) struct ReportContext {
 }
 
 impl ClientContext for ReportContext {
+    #[cfg(feature = "oidc")]
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    #[cfg(feature = "oidc")]
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.health.token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
         self.health.log(level, facility, words);
     }
@@ -185,6 +322,11 @@ pub(super) struct GroupContext {
 }
 
 impl GroupContext {
+    /// For a consumer of these properties.
+    pub(super) fn of(options: &KafkaOptions, config: &ClientConfig) -> Self {
+        Self { health: Health::of(options, config), ..Self::default() }
+    }
+
     pub(super) fn take_events(&self) -> Vec<GroupEvent> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -230,6 +372,17 @@ impl GroupContext {
 }
 
 impl ClientContext for GroupContext {
+    #[cfg(feature = "oidc")]
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    #[cfg(feature = "oidc")]
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.health.token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
         self.served.store(true, Ordering::Relaxed);
         self.health.log(level, facility, words);
@@ -237,7 +390,11 @@ impl ClientContext for GroupContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.served.store(true, Ordering::Relaxed);
-        self.health.error(&error, reason);
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        match right_to_listen(code, reason) {
+            Some(right) => self.health.error(&error, &format!("{reason}: {right}")),
+            None => self.health.error(&error, reason),
+        }
     }
 
     fn stats_raw(&self, _: &[u8]) {

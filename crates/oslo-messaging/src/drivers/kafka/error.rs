@@ -1,6 +1,6 @@
 //! librdkafka's error codes in the library's words.
 
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::{
     Error,
@@ -15,12 +15,124 @@ pub(super) struct ClientError {
     pub(super) reason: String,
 }
 
-/// An operation that failed, with librdkafka's words as its source.
-pub(super) fn broker_error(
-    operation: impl Into<String>,
-    source: rdkafka::error::KafkaError,
+/// A client of these properties that cannot be made.
+pub(super) fn client_error(
+    operation: &str,
+    source: KafkaError,
+    properties: &rdkafka::ClientConfig,
 ) -> Error {
-    Error::Broker { driver: "kafka", operation: operation.into(), source: Box::new(source) }
+    match source {
+        KafkaError::ClientCreation(words) => Error::Broker {
+            driver: "kafka",
+            operation: operation.to_owned(),
+            source: creation_words(&words, properties).into(),
+        },
+        source => broker_error(operation, source),
+    }
+}
+
+/// An operation that failed, with librdkafka's words as its source.
+pub(super) fn broker_error(operation: impl Into<String>, source: KafkaError) -> Error {
+    let source: Box<dyn std::error::Error + Send + Sync> = match source {
+        // It has the value of the property, which may be a secret whatever its name.
+        KafkaError::ClientConfig(_, words, name, _) => setting_words(&words, &name).into(),
+        source => Box::new(source),
+    };
+    Error::Broker { driver: "kafka", operation: operation.into(), source }
+}
+
+fn setting_words(words: &str, name: &str) -> String {
+    format!("{words} (librdkafka_properties, {name})")
+}
+
+/// Which option to look at when librdkafka makes no client of its properties.
+fn creation_words(words: &str, properties: &rdkafka::ClientConfig) -> String {
+    for (property, option) in [
+        ("ssl.ca.location", "ssl_cafile"),
+        ("ssl.certificate.location", "ssl_client_cert_file"),
+        ("ssl.key.location", "ssl_client_key_password and ssl_client_key_file"),
+        ("sasl.mechanism", "sasl_mechanism"),
+        ("sasl.username", "the user and the password of the transport URL, for sasl_mechanism"),
+    ] {
+        if words.contains(property) {
+            // None of these is a secret.
+            let value = properties.get(property).unwrap_or("not set");
+            return format!("{words}: check {option} ({value})");
+        }
+    }
+    words.to_owned()
+}
+
+/// What librdkafka says of a connection, with what to do about it.
+///
+/// Its own hints name its properties, and some refusals it takes for a lost connection: those get
+/// the code that they deserve.
+pub(super) fn explain(code: Code, reason: &str) -> ClientError {
+    // Of the hints, what comes before them is enough.
+    let hints = [": broker certificate could not", ": client SSL auth", ": connecting to a PLAIN"];
+    let end = hints.iter().filter_map(|hint| reason.find(hint)).min().unwrap_or(reason.len());
+    let tail = reason.rfind(" (after ").map_or("", |at| &reason[at..]);
+    let said = if end < reason.len() { format!("{}{tail}", &reason[..end]) } else { reason.into() };
+    let lower = reason.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+    let (code, advice) = if has(&["unsupported sasl mechanism"]) {
+        (code, "set sasl_mechanism to one of the broker's")
+    } else if code == Code::SSL && has(&["certificate verify failed"]) {
+        (code, "the broker's certificate is not trusted: check ssl_cafile")
+    } else if has(&["alert", "unexpected message"]) && has(&["ssl"]) {
+        (
+            Code::SSL,
+            "the broker refuses this client's certificate, or the lack of one: set \
+             ssl_client_cert_file and ssl_client_key_file to one that the broker's authority has \
+             signed and that is still valid",
+        )
+    } else if has(&["wrong version number", "connecting to a plaintext", "to a ssl listener"])
+        || has(&["security.protocol"])
+    {
+        (code, "the listener may want another security_protocol")
+    } else if ends_at_once(&lower) {
+        (code, "a broker that hangs up so soon may want another security_protocol")
+    } else if is_authentication(code) && code != Code::SSL && !has(&["oauthbearer token"]) {
+        (
+            code,
+            "the broker refuses the user or password of the transport URL, or has this user for \
+             another sasl_mechanism",
+        )
+    } else {
+        return ClientError { code, reason: said };
+    };
+    ClientError { code, reason: format!("{said}: {advice}") }
+}
+
+/// Whether a connection came up and was lost within a second, by librdkafka's `(after 3ms in state UP)`.
+fn ends_at_once(words: &str) -> bool {
+    let age = words.rsplit_once("(after ").and_then(|(_, rest)| rest.split_once("ms in state up"));
+    age.and_then(|(age, _)| age.parse::<u64>().ok()).is_some_and(|age| age < 1_000)
+}
+
+/// Why a topic cannot be seen, which a broker tells in the same way whether it exists or not.
+pub(super) const HIDDEN_TOPIC: &str = "the user may not see the topic (ACL operation Describe, which \
+     comes with Read and Write), or it does not exist and the user may not create it (ACL operation \
+     Create)";
+
+/// What a listener lacks, where librdkafka's words are of a right.
+pub(super) fn right_to_listen(code: Code, reason: &str) -> Option<&'static str> {
+    match code {
+        Code::GroupAuthorizationFailed => {
+            Some("the user may not read as this group (ACL operation Read on the group)")
+        }
+        Code::TopicAuthorizationFailed if reason.contains("not available") => Some(HIDDEN_TOPIC),
+        Code::TopicAuthorizationFailed => {
+            Some("the user may not read the topic (ACL operation Read on the topic)")
+        }
+        _ => None,
+    }
+}
+
+/// The broker that librdkafka's words are of, as `HOST:PORT`.
+pub(super) fn address(reason: &str) -> Option<&str> {
+    let (_, rest) = reason.split_once("://")?;
+    rest.split_once('/').map(|(address, _)| address)
 }
 
 /// What a failed delivery means to its sender.
@@ -44,12 +156,13 @@ pub(super) fn failure(code: Code, may_be_persisted: bool, last: Option<&ClientEr
         Code::InvalidTopic => refused(Cause::InvalidTopic, words(code)),
         Code::TopicAuthorizationFailed => refused(
             Cause::Authorization,
-            "the user may not write to the topic (ACL operation Write)".to_owned(),
+            "the user may not write to the topic (ACL operation Write on the topic)".to_owned(),
         ),
         Code::ClusterAuthorizationFailed => refused(
             Cause::Authorization,
-            "the user may not write idempotently (ACL operation IdempotentWrite on the cluster, \
-             needed by brokers before 2.8): allow it, or set enable_idempotence = false"
+            "the user may not write to any topic (ACL operation Write on the topic) or, on brokers \
+             before 2.8, not idempotently (ACL operation IdempotentWrite on the cluster: allow it, or \
+             set enable_idempotence = false)"
                 .to_owned(),
         ),
         Code::UnsupportedCompressionType => refused(
@@ -108,7 +221,7 @@ pub(super) fn words(code: Code) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientError, Code, failure};
+    use super::{ClientError, Code, address, broker_error, explain, failure};
     use crate::error::{Cause, Outcome};
 
     #[test]
@@ -137,5 +250,70 @@ mod tests {
         assert_eq!(cause(Code::AllBrokersDown), Cause::Unreachable);
         assert_eq!(cause(Code::Authentication), Cause::Authentication);
         assert_eq!(cause(Code::Fail), Cause::TimedOut);
+    }
+
+    #[test]
+    fn what_the_client_says_of_a_connection_names_the_option_to_look_at() {
+        let broker = "ssl://kafka1:9093/1";
+        for (code, words, wanted, mentions) in [
+            (
+                Code::Authentication,
+                "SASL authentication error: x",
+                Code::Authentication,
+                "password",
+            ),
+            (
+                Code::Authentication,
+                "Unsupported SASL mechanism: broker's supported mechanisms: GSSAPI",
+                Code::Authentication,
+                "sasl_mechanism",
+            ),
+            (Code::SSL, "SSL handshake failed: certificate verify failed", Code::SSL, "ssl_cafile"),
+            (
+                Code::BrokerTransportFailure,
+                "SSL transport error: tlsv13 alert certificate required",
+                Code::SSL,
+                "ssl_client_cert_file",
+            ),
+            (
+                Code::BrokerTransportFailure,
+                "Disconnected: connecting to a PLAINTEXT broker listener?",
+                Code::BrokerTransportFailure,
+                "security_protocol",
+            ),
+            (
+                Code::BrokerTransportFailure,
+                "Receive failed: Connection reset by peer",
+                Code::BrokerTransportFailure,
+                "security_protocol",
+            ),
+            (
+                Code::BrokerTransportFailure,
+                "Connection refused",
+                Code::BrokerTransportFailure,
+                "refused",
+            ),
+        ] {
+            let tail = "(after 1ms in state UP)";
+            let said = explain(code, &format!("{broker}: {words} {tail}"));
+            assert!(said.code == wanted && said.reason.contains(mentions), "{said:?}");
+            assert_eq!(address(&said.reason), Some("kafka1:9093"), "{said:?}");
+            assert!(said.reason.contains(tail), "{said:?}");
+            assert!(!said.reason.contains("PLAINTEXT broker"), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_property_that_is_refused_is_told_without_its_value() {
+        use rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN as UNKNOWN;
+        let source = rdkafka::error::KafkaError::ClientConfig(
+            UNKNOWN,
+            "No such configuration property".into(),
+            "sasl.pasword".into(),
+            "hunter2".into(),
+        );
+        let error = broker_error("create the producer", source);
+        let text = format!("{error:?} {}", std::error::Error::source(&error).unwrap());
+        assert!(text.contains("sasl.pasword") && !text.contains("hunter2"), "{text}");
     }
 }

@@ -31,7 +31,7 @@ use super::{
     consumer::{Progress, Shared},
     context::GroupContext,
     coverage::Coverage,
-    error::broker_error,
+    error::client_error,
     group_view::Looked,
     ledger::{CommitFailure, CommitId, Input, Ledger, Limits, Output, Period, Slot},
     metadata::{self, Metadata},
@@ -128,8 +128,9 @@ impl GroupThread {
         shared: &Arc<Shared>,
     ) -> Result<(BaseConsumer<GroupContext>, ReplyQueue), Error> {
         let config = options.consumer(group);
-        let mut consumer = BaseConsumer::from_config_and_context(&config, GroupContext::default())
-            .map_err(|error| broker_error("create the consumer", error))?;
+        let mut consumer =
+            BaseConsumer::from_config_and_context(&config, GroupContext::of(options, &config))
+                .map_err(|error| client_error("create the consumer", error, &config))?;
         let waker = Arc::clone(shared);
         consumer.set_nonempty_callback(move || waker.wake.call());
         let waker = Arc::clone(shared);

@@ -60,10 +60,14 @@ pub(super) fn group(
     answer: impl FnOnce(Looked) + Send + 'static,
 ) {
     let (config, group) = (options.admin(), group.to_owned());
+    #[cfg(feature = "oidc")]
+    let tokens = options.tokens.clone();
     ask(move || {
         let look = || -> Result<GroupView, KafkaError> {
             let context = AdminContext::default();
             let admin = AdminClient::from_config_and_context(&config, context)?;
+            #[cfg(feature = "oidc")]
+            super::tokens::give(tokens.as_ref(), admin.inner());
             let list = admin.inner().fetch_group_list(Some(&group), timeout)?;
             // A broker that has not heard of the group lists none.
             let Some(found) = list.groups().iter().find(|found| found.name() == group) else {
@@ -91,9 +95,13 @@ pub(super) fn offsets(
     let mut config = options.consumer(group);
     // It does not join, and may not take a member's place.
     config.remove("group.instance.id");
+    #[cfg(feature = "oidc")]
+    let tokens = options.tokens.clone();
     ask(move || {
         let look = || -> Result<Vec<CommittedOffset>, KafkaError> {
             let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::default())?;
+            #[cfg(feature = "oidc")]
+            super::tokens::give(tokens.as_ref(), consumer.client());
             let found = consumer.committed_offsets(partitions, timeout)?;
             let (entries, metadata) = (found.elements(), native::offset_metadata(&found));
             let known = entries.iter().zip(metadata).filter(|(entry, _)| entry.error().is_ok());

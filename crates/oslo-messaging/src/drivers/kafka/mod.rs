@@ -20,6 +20,8 @@
 //! | `probe` | what a cluster is and what it allows, for tools |
 //! | `topics` | names of topics, and making missing ones |
 //! | `context` | what librdkafka calls back into |
+//! | `certificate` | what is wrong with a broker's certificate |
+//! | `tokens` | what OAUTHBEARER logs in with |
 //! | `zstd` | which brokers are too old for it |
 //! | `error` | librdkafka's codes in the library's words |
 //! | `native` | the only unsafe code: what the wrapper does not offer |
@@ -28,6 +30,8 @@
 mod breaker;
 mod broker;
 mod brokers;
+#[cfg(feature = "ssl")]
+mod certificate;
 mod config;
 mod consumer;
 mod context;
@@ -49,6 +53,8 @@ mod record;
 mod slots;
 mod start;
 mod supervisor;
+#[cfg(feature = "oidc")]
+mod tokens;
 mod topics;
 mod zstd;
 

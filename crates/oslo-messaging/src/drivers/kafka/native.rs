@@ -9,6 +9,7 @@
 //! - the metadata of committed offsets, which the wrapper reads only when it is UTF-8
 //!   ([`offset_metadata`]);
 //! - headers whose names are not UTF-8, on which the wrapper panics ([`headers`]);
+//! - a token for a client that nobody polls ([`set_token`]);
 //! - the mock cluster's first rebalance delay ([`no_rebalance_delay`]).
 #![allow(
     unsafe_code,
@@ -34,6 +35,38 @@ use rdkafka::{
 };
 
 pub(super) use self::describe::{Operation, describe_cluster, describe_topic};
+
+/// Lets a client log in with a token at once, without its callbacks.
+#[cfg(feature = "oidc")]
+pub(super) fn set_token<C: ClientContext>(
+    client: &Client<C>,
+    token: &rdkafka::client::OAuthToken,
+) -> Result<(), String> {
+    let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
+    let (value, principal) = (text(&token.token)?, text(&token.principal_name)?);
+    let mut words = [0; 512];
+    // SAFETY: the client lives through the call; both texts end with a NUL and outlive it; no
+    // extensions are given, so their array is not read; librdkafka writes at most the size that it
+    // is told into `words`, the NUL included.
+    let code = unsafe {
+        bindings::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            words.as_mut_ptr(),
+            words.len(),
+        )
+    };
+    if code == NativeError::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Ok(());
+    }
+    // SAFETY: an error leaves a text that ends with a NUL within the array.
+    let words = unsafe { CStr::from_ptr(words.as_ptr()) };
+    Err(words.to_string_lossy().into_owned())
+}
 
 /// What comes out of a [`ReplyQueue`].
 #[derive(Debug)]

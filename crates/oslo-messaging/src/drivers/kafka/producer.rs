@@ -29,7 +29,7 @@ use super::{
     config::{Delivery, KafkaOptions},
     context::{Health, ReportContext},
     drain::{self, Blocked},
-    error::broker_error,
+    error::client_error,
     hand_over::{InFlight, Late, Waiting},
     supervisor,
     zstd::FIRST_WORD,
@@ -75,6 +75,8 @@ pub(super) struct Inner {
     pub(super) suspect: Mutex<String>,
     /// When the leaders may be asked for again; none while they are.
     pub(super) leaders_due: Mutex<Option<Instant>>,
+    /// When a spool may try again whether the user may produce by now.
+    pub(super) refused_until: Mutex<Option<Instant>>,
     current: RwLock<Option<Arc<Generation>>>,
     /// Held while a client is made, so that it is made once.
     making: Mutex<()>,
@@ -121,6 +123,7 @@ impl KafkaProducer {
             statistics: Mutex::default(),
             suspect: Mutex::default(),
             leaders_due: Mutex::new(Some(Instant::now())),
+            refused_until: Mutex::new(None),
             current: RwLock::new(None),
             making: Mutex::new(()),
             spool: OnceLock::new(),
@@ -319,8 +322,10 @@ impl Inner {
             fate: Arc::clone(&fate),
             inner: Arc::downgrade(this),
         };
-        let client = Client::from_config_and_context(&this.options.producer(), context)
-            .map_err(|error| broker_error("create the producer", error))?;
+        let config = this.options.producer();
+        this.health.knows(&this.options, &config);
+        let client = Client::from_config_and_context(&config, context)
+            .map_err(|error| client_error("create the producer", error, &config))?;
         Ok(Arc::new(Generation { client, fate }))
     }
 

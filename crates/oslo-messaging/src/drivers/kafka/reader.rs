@@ -17,7 +17,7 @@ use rdkafka::{
 use super::{
     config::KafkaOptions,
     context::GroupContext,
-    error::broker_error,
+    error::{broker_error, client_error},
     record::incoming,
     start::{TopicPartition, partition_count},
 };
@@ -94,9 +94,15 @@ impl Reader {
         timeout: Duration,
     ) -> Result<Self, Error> {
         let options = KafkaOptions::resolve(url, config)?;
+        let client = options.reader();
         let consumer =
-            BaseConsumer::from_config_and_context(&options.reader(), GroupContext::default())
-                .map_err(|error| broker_error("create the consumer", error))?;
+            BaseConsumer::from_config_and_context(&client, GroupContext::of(&options, &client))
+                .map_err(|error| client_error("create the consumer", error, &client))?;
+        #[cfg(feature = "oidc")]
+        super::tokens::give(
+            options.tokens.as_ref(),
+            rdkafka::consumer::Consumer::client(&consumer),
+        );
         let mut reader = Self {
             consumer,
             left: HashMap::new(),

@@ -39,6 +39,9 @@ const PROBE_ANSWER: Duration = Duration::from_secs(5);
 /// then after `topic.metadata.refresh.interval.ms`.
 const LEADERS_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a spool waits before it asks again whether the user may produce.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
 /// Runs until the producer is dropped.
 pub(super) fn run(producer: &Weak<Inner>) {
     loop {
@@ -62,7 +65,10 @@ pub(super) fn run(producer: &Weak<Inner>) {
 fn supervise(inner: &Arc<Inner>, current: &Arc<Generation>) {
     let now = Instant::now();
     // The event of a fatal error has the code of its cause: only the client says that it is one.
-    if current.fate.get() == Fate::Fatal || current.client.client().fatal_error().is_some() {
+    let fatal = current.client.client().fatal_error();
+    if let Some((Code::ClusterAuthorizationFailed, _)) = fatal {
+        refused_by_broker(inner, current);
+    } else if current.fate.get() == Fate::Fatal || fatal.is_some() {
         current.fate.set(Fate::Fatal);
         replace_fatal(inner, current);
     } else if inner.options.delivery == Delivery::Confirmed {
@@ -102,6 +108,37 @@ fn replace_fatal(inner: &Arc<Inner>, current: &Arc<Generation>) {
         }
     }
     put_in_place(inner, new);
+}
+
+/// The user may not even begin to produce. What is held fails at once; the next producer is made when
+/// there is a send that it may be allowed, and not before.
+fn refused_by_broker(inner: &Arc<Inner>, current: &Arc<Generation>) {
+    let failure = || failure(Code::ClusterAuthorizationFailed, false, None);
+    if current.fate.get() == Fate::Refused {
+        let mut until = inner.refused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = inner.spool.get().is_some_and(|spool| !spool.is_drained());
+        if inner.waiting.len() > 0 || left && until.is_none_or(|until| Instant::now() >= until) {
+            *until = Some(Instant::now() + REFUSED_PAUSE);
+            match Inner::make(inner) {
+                Ok(new) => put_in_place(inner, new),
+                Err(error) => tracing::error!("{error}; tried again"),
+            }
+        }
+        return;
+    }
+    current.fate.set(Fate::Refused);
+    inner.waiting.hold();
+    if inner.health.may_say("no producer id".to_owned()) {
+        tracing::error!("the brokers let nothing be sent: {}", failure().detail);
+    }
+    current.client.purge(PurgeConfig::default().queue().inflight());
+    if let Err(error) = current.client.flush(PURGE_REPORTS) {
+        tracing::error!("reports of what was held are missing: {error}");
+    }
+    for held in inner.waiting.take_all() {
+        inner.fail_in_flight(*held.in_flight, failure());
+    }
+    inner.waiting.release();
 }
 
 /// No connection for `connect_timeout`: what is held fails. A purge leaves gaps in an idempotent
@@ -164,7 +201,7 @@ fn hand_over_waiting(inner: &Arc<Inner>) {
         match error.rdkafka_error_code() {
             Some(Code::QueueFull) => return inner.waiting.hold_again(held),
             Some(Code::Fatal) => {
-                current.fate.set(Fate::Fatal);
+                current.fate.is_fatal();
                 return inner.waiting.hold_again(held);
             }
             code => client_refused(inner, held, &error, code),

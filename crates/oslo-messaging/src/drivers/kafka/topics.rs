@@ -72,6 +72,8 @@ pub(super) fn create(
     let timeout = timeout.min(Duration::from_secs(10));
     let admin = AdminClient::from_config_and_context(&options.admin(), AdminContext::default())
         .map_err(|error| error.to_string())?;
+    #[cfg(feature = "oidc")]
+    super::tokens::give(options.tokens.as_ref(), admin.inner());
     let new: Vec<NewTopic<'_>> = topics
         .iter()
         .map(|topic| {

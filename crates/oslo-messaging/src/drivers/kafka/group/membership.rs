@@ -27,6 +27,8 @@ impl GroupThread {
     pub(super) fn look_before_joining(&mut self) -> bool {
         let mut left: Vec<String> = self.topics.iter().cloned().collect();
         let mut join_after = Instant::now();
+        // A login with a token begins with a callback.
+        self.serve_client();
         while let Some(topic) = left.last() {
             if self.stopping() {
                 return false;

@@ -9,7 +9,7 @@ use rdkafka::{
 
 use super::{
     super::{
-        error::words,
+        error::{right_to_listen, words},
         ledger::{CommitFailure, Input, Slot},
     },
     ASK_TIMEOUT, GroupThread,
@@ -30,12 +30,6 @@ impl GroupThread {
                  same (range,roundrobin for members of the Python library)",
                 words(code)
             ),
-            RDKafkaErrorCode::GroupAuthorizationFailed => {
-                format!("{}: the user may not read as this group (ACL operation Read)", words(code))
-            }
-            RDKafkaErrorCode::TopicAuthorizationFailed => {
-                format!("{}: the user may not read the topic (ACL operation Read)", words(code))
-            }
             RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::BadCompression => {
                 self.shared.stats.unreadable_batches.add(1);
                 format!(
@@ -45,11 +39,16 @@ impl GroupThread {
                     words(code)
                 )
             }
-            code => words(code),
+            code => match (context.health.last_error(), right_to_listen(code, "")) {
+                // Said just before, with more words.
+                (Some(last), Some(_)) if last.code == code => last.reason,
+                (_, Some(right)) => format!("{}: {right}", words(code)),
+                (_, None) => words(code),
+            },
         };
         // What `context.error` has said in librdkafka's words just before is not said twice.
         if context.health.may_say(format!("consumer {code}")) {
-            tracing::error!(group = %self.group, "{words}");
+            tracing::error!(group = %self.group, topics = ?self.topics, "{words}");
         }
         self.shared.obstacle(words);
     }

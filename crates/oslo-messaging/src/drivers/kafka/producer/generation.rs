@@ -22,6 +22,8 @@ pub(in crate::drivers::kafka) enum Fate {
     NoConnection = 2,
     /// The transport is closed.
     Closing = 3,
+    /// The broker gives this user no producer id: what it holds fails, and the next send is for another.
+    Refused = 4,
 }
 
 /// The fate of one librdkafka producer, shared with its callbacks.
@@ -34,12 +36,19 @@ impl FateCell {
             0 => Fate::Alive,
             1 => Fate::Fatal,
             2 => Fate::NoConnection,
-            _ => Fate::Closing,
+            3 => Fate::Closing,
+            _ => Fate::Refused,
         }
     }
 
     pub(in crate::drivers::kafka) fn set(&self, fate: Fate) {
         self.0.store(fate as u8, Ordering::Release);
+    }
+
+    /// A send was told that the client takes nothing more; of one that was given up that is known.
+    pub(in crate::drivers::kafka) fn is_fatal(&self) {
+        let (alive, fatal) = (Fate::Alive as u8, Fate::Fatal as u8);
+        let _ = self.0.compare_exchange(alive, fatal, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 

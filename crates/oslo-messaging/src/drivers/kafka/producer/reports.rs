@@ -18,7 +18,7 @@ use crate::{
         brokers,
         config::Delivery,
         drain,
-        error::{failure, is_authentication},
+        error::{HIDDEN_TOPIC, failure, is_authentication},
         hand_over::{Held, InFlight},
         native, supervisor,
     },
@@ -50,7 +50,7 @@ impl Inner {
     ) {
         let may_be_persisted = native::may_be_persisted(message);
         let now = Instant::now();
-        let open = fate != Fate::NoConnection && fate != Fate::Closing;
+        let open = !matches!(fate, Fate::NoConnection | Fate::Closing | Fate::Refused);
         if open && !in_flight.is_expired(now) {
             match code {
                 Code::UnknownTopic | Code::UnknownTopicOrPartition
@@ -78,9 +78,16 @@ impl Inner {
         }
         let failure = match fate {
             Fate::NoConnection => this.no_connection(may_be_persisted),
+            Fate::Refused if !may_be_persisted => {
+                failure(Code::ClusterAuthorizationFailed, false, None)
+            }
             _ => {
                 let last = this.health.last_error();
                 let mut failure = failure(code, may_be_persisted, last.as_ref());
+                if code == Code::TopicAuthorizationFailed && message.partition() < 0 {
+                    // It was never sent: the broker does not show the topic.
+                    HIDDEN_TOPIC.clone_into(&mut failure.detail);
+                }
                 if code == Code::MessageSizeTooLarge {
                     failure.detail = format!("{} bytes, {}", message.payload_len(), failure.detail);
                 }
@@ -206,6 +213,10 @@ impl Inner {
         }
         let code = code.unwrap_or(Code::Unknown);
         let mut failure = failure(code, false, self.health.last_error().as_ref());
+        if code == Code::TopicAuthorizationFailed {
+            // The client knows it from its last question for the topic.
+            HIDDEN_TOPIC.clone_into(&mut failure.detail);
+        }
         if code == Code::MessageSizeTooLarge {
             failure.detail = format!("{size} bytes, {}", failure.detail);
         }
