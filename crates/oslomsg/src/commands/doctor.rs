@@ -20,7 +20,7 @@ use oslo_messaging::{
 };
 
 use self::report::Report;
-use super::topics::{virtual_host, whole_names};
+use super::topics::{is_whole, virtual_host, whole_names};
 use crate::{
     args::DoctorArgs,
     exit::{Exit, Failure, chain},
@@ -371,9 +371,23 @@ fn send(
     transport: &Transport,
     report: &mut Report<impl io::Write>,
 ) -> io::Result<()> {
+    // A notifier adds priority and virtual host itself.
+    let host = virtual_host(transport.url());
+    let end = host.map_or_else(|| ".info".to_owned(), |host| format!(".info.{host}"));
+    let bases: Vec<&str> = args
+        .topics
+        .iter()
+        .filter_map(|topic| match is_whole(topic, host) {
+            true => topic.strip_suffix(&end),
+            false => Some(topic),
+        })
+        .collect();
+    if bases.is_empty() && !args.topics.is_empty() {
+        return report.note("sending", "not tried: none of the topics is of priority info");
+    }
     let mut notifier = Notifier::builder(transport).publisher_id("oslomsg").driver("messagingv2");
-    for topic in &args.topics {
-        notifier = notifier.topic(topic);
+    for base in bases {
+        notifier = notifier.topic(base);
     }
     let patience = session.timeout.unwrap_or(PATIENCE);
     let sent = notifier.build().and_then(|notifier| {
