@@ -72,7 +72,7 @@ pub(crate) const ALL: &[Test] = &[
     test(16, "answers vanish for 40 s", network::answers_lost),
     test(17, "the leader cut off from the other brokers", network::isolated),
     test(18, "partitions added, records deleted", topics::events),
-    short(test(19, "password, rights and certificate change", security::events)),
+    test(19, "password, rights and certificate change", security::events),
     short(test(20, "SIGTERM under load, brokers up, down and frozen", shutdown::all)),
     test(21, "all brokers frozen for 8 s, then gone for 60 s", outage::frozen_then_gone),
     test(22, "brokers killed in turn, seven times", brokers::killed_in_turn),
