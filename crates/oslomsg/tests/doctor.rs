@@ -10,17 +10,17 @@ use std::{
 use kafka_testkit::{Kafka, Listener, Operation, Resource, unique};
 
 /// What is wrong, what `doctor` is asked, and what it answers.
-struct Case {
+struct Case<'a> {
     name: &'static str,
     url: String,
     arguments: Vec<String>,
     /// The line of the step begins like this.
     step: &'static str,
-    says: &'static str,
+    says: &'a str,
     code: i32,
 }
 
-fn check(case: &Case) -> String {
+fn check(case: &Case<'_>) -> String {
     let begun = Instant::now();
     let run = Command::new(env!("CARGO_BIN_EXE_oslomsg"))
         .args(["--quiet", "--transport-url", &case.url, "doctor"])
@@ -31,7 +31,8 @@ fn check(case: &Case) -> String {
     let line = out.lines().find(|line| line.starts_with(case.step) && line.contains(case.says));
     assert!(line.is_some(), "{}: no {:?} with {:?}:\n{out}", case.name, case.step, case.says);
     assert_eq!(run.status.code(), Some(case.code), "{}:\n{out}", case.name);
-    assert!(took < Duration::from_secs(15), "{}: {took:?}", case.name);
+    // All cases start at once, on a broker that has just begun.
+    assert!(took < Duration::from_secs(25), "{}: {took:?}", case.name);
     format!("{:<32} {:>6} ms  {}", case.name, took.as_millis(), line.unwrap_or_default())
 }
 

@@ -21,7 +21,7 @@ const USER: &str = "nova";
 const PASSWORD: &str = "nova-secret";
 /// How the names of a scene's groups begin.
 const GROUPS: &str = "group";
-/// What a member holds at the most, for each of four partitions.
+/// What members hold at the most, for each of four partitions, when they lose them in one event.
 const TAKEN: u64 = 4 * 500;
 /// How soon after the operator has mended what was wrong both sides go on.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
@@ -70,7 +70,8 @@ pub(super) fn events(_: &mut Cluster, form: Form) -> Verdict {
         verdict.must(back, || format!("{event:?}: no traffic {BACK_WITHIN:?} after it was over"));
     }
     let evidence = scene.finish();
-    let bounds = Bounds { may_fail: true, alo_dup: Some(TAKEN), ..Bounds::default() };
+    let bounds =
+        Bounds { may_fail: true, alo_dup: Some(TAKEN * events.len() as u64), ..Bounds::default() };
     verdict.add(&evidence, &bounds);
     let causes = causes(&evidence.folder);
     verdict.note(format!("what senders were told: {causes:?}"));

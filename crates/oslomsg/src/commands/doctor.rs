@@ -65,7 +65,11 @@ fn steps(
     }
     let probe = match Probe::open(&url, &session.config) {
         Ok(probe) => probe,
-        Err(error) => return report.failure("options", error.into()),
+        Err(error) => {
+            let advice =
+                "correct the option that is named; oslomsg config show tells where it stands";
+            return report.fail("options", chain(&error), Exit::Config, advice);
+        }
     };
     report.ok("options", security(&probe))?;
     let mut reached = 0;

@@ -90,7 +90,7 @@ pub(super) fn explain(code: Code, reason: &str) -> ClientError {
         || has(&["security.protocol"])
     {
         (code, "the listener may want another security_protocol")
-    } else if !is_authentication(code) && ends_at_once(&lower) {
+    } else if code == Code::BrokerTransportFailure && ends_at_once(&lower) {
         (code, "a broker that hangs up so soon may want another security_protocol")
     } else if is_authentication(code) && code != Code::SSL && !has(&["oauthbearer token"]) {
         (

@@ -18,7 +18,7 @@ use rdkafka::{
 use super::{
     config::KafkaOptions,
     context::{AdminContext, GroupContext},
-    error::{broker_error, is_authentication, words},
+    error::{broker_error, client_error, is_authentication, words},
     native::{self, Operation},
 };
 use crate::{Error, config::Config, url::TransportUrl};
@@ -27,6 +27,9 @@ use crate::{Error, config::Config, url::TransportUrl};
 const NO_TOPIC: &str = "oslo-messaging-probe.no-such-topic";
 /// A refusal shows before the whole timeout is over, so it is looked for that often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Longest wait for what exactly is wrong with a certificate, and librdkafka's words for all of it.
+const SECOND_LOOK: Duration = Duration::from_secs(4);
+const UNTRUSTED: &str = "certificate verify failed";
 const TICK: Duration = Duration::from_millis(20);
 
 /// Asks a cluster what it is and what it allows.
@@ -122,9 +125,10 @@ impl Probe {
     /// certificate file that is not there.
     pub fn open(url: &TransportUrl, config: &Config) -> Result<Self, Error> {
         let options = KafkaOptions::resolve(url, config)?;
-        let client =
-            BaseConsumer::from_config_and_context(&options.reader(), GroupContext::default())
-                .map_err(|error| broker_error("create the client", error))?;
+        let config = options.reader();
+        let context = GroupContext::of(&options, &config);
+        let client = BaseConsumer::from_config_and_context(&config, context)
+            .map_err(|error| client_error("create the client", error, &config))?;
         Ok(Self { options, client })
     }
 
@@ -190,8 +194,8 @@ impl Probe {
         let mut config = self.options.consumer(group);
         // It does not join, may not take a member's place, and makes no topic.
         config.remove("group.instance.id").set("allow.auto.create.topics", "false");
-        let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::default())
-            .map_err(asked)?;
+        let context = GroupContext::of(&self.options, &config);
+        let consumer = BaseConsumer::from_config_and_context(&config, context).map_err(asked)?;
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(NO_TOPIC, 0, Offset::Offset(0)).map_err(asked)?;
         let replies = native::ReplyQueue::new(consumer.client(), Box::new(|| ()));
@@ -238,6 +242,7 @@ impl Probe {
         question: impl Fn(Duration) -> Result<T, Code>,
     ) -> Result<T, Refusal> {
         let end = Instant::now() + timeout;
+        let mut refused_at = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let code = match question(left.min(LOOK_EVERY)) {
@@ -250,7 +255,13 @@ impl Probe {
             let last = context.health.last_error();
             let refused = last.as_ref().is_some_and(|last| is_authentication(last.code));
             let is_answer = !matches!(code, Code::OperationTimedOut | Code::BrokerTransportFailure);
-            if !(refused || is_answer || Instant::now() >= end) {
+            // What is wrong with a certificate is found out on another thread.
+            let is_open = last.as_ref().is_some_and(|last| last.reason.contains(UNTRUSTED));
+            let told = refused && {
+                let at = *refused_at.get_or_insert_with(Instant::now);
+                !is_open || at.elapsed() >= SECOND_LOOK
+            };
+            if !(told || is_answer || Instant::now() >= end) {
                 thread::sleep(TICK);
                 continue;
             }
