@@ -66,17 +66,18 @@ class KafkaDriver(base.BaseDriver):
         """The transport of this process."""
         if self._known and self._transport.is_here:
             return self._transport
-        if not self._transport.is_here:
-            # The parent's has no threads here. It is left alone.
-            self._transport = self._open()
-            self._listeners = []
-            self._closed = False
-        processes.add(self)
-        self._known = True
-        return self._transport
+        with processes.lock():
+            if not self._transport.is_here:
+                # The parent's has no threads here. It is left alone.
+                self._listeners = []
+                self._closed = False
+                self._transport = self._open()
+            processes.add(self)
+            self._known = True
+            return self._transport
 
     def require_features(self, requeue=False):
-        if requeue and not self._transport.redelivers:
+        if requeue and not self._live().redelivers:
             raise NotImplementedError(
                 "Requeue needs [oslo_messaging_kafka] commit = after_dispatch; with before_dispatch "
                 "nothing is redelivered"
@@ -131,7 +132,7 @@ class KafkaDriver(base.BaseDriver):
 
     def stats(self):
         """What was done since the driver was made, such as ``{"delivered": 12, ...}``."""
-        return self._transport.stats()
+        return self._live().stats()
 
     def close_listeners(self, deadline):
         if self._transport.is_here:

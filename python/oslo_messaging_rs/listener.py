@@ -116,10 +116,23 @@ class Listener(base.Listener):
 
     def _deliver(self, natives):
         """Hands messages over. One that the server does not take is let go, which is logged."""
+        messages = [message for native in natives if (message := self._read(native)) is not None]
+        if not messages:
+            return
         try:
-            self.on_incoming_callback([IncomingMessage(native, self._follow) for native in natives])
+            self.on_incoming_callback(messages)
         except Exception:
             LOG.exception("Notifications could not be handed to the server")
+
+    def _read(self, native):
+        """The message, or ``None`` for one that Python cannot hold, such as one that nests too deep."""
+        try:
+            return IncomingMessage(native, self._follow)
+        except Exception:
+            LOG.exception("A notification could not be read")
+            # Counted, kept as a dead letter where there is a topic for them, and passed over at last.
+            native.requeue()
+            return None
 
     def _follow(self, native):
         """The notification that had to wait for the one which this thread has just answered.
@@ -139,8 +152,11 @@ class Listener(base.Listener):
         try:
             while (native := here.next) is not None:
                 here.next = None
-                self._process([IncomingMessage(native, self._follow)])
+                if (message := self._read(native)) is not None:
+                    self._process([message])
         except Exception:
             LOG.exception("A notification could not be handed to the server")
         finally:
-            here.is_busy = False
+            left, here.next, here.is_busy = here.next, None, False
+            if left is not None:
+                self._deliver([left])

@@ -11,6 +11,10 @@ _hubs = importutils.try_import("eventlet.hubs")
 _tpool = importutils.try_import("eventlet.tpool")
 
 
+class _Passed(Exception):
+    """The time is over. No timeout of eventlet's, which may be the caller's own."""
+
+
 def is_green():
     """Whether threads are green threads here."""
     return _hubs is not None and eventletutils.is_monkey_patched("thread")
@@ -18,11 +22,9 @@ def is_green():
 
 def for_readable(fileno, timeout=None):
     """Waits, green, until a descriptor is readable. ``False``: `timeout` seconds have passed."""
-    import eventlet
-
     try:
-        _hubs.trampoline(fileno, read=True, timeout=timeout, timeout_exc=eventlet.Timeout)
-    except eventlet.Timeout:
+        _hubs.trampoline(fileno, read=True, timeout=timeout, timeout_exc=_Passed)
+    except _Passed:
         return False
     return True
 

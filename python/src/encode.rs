@@ -18,9 +18,10 @@ const CONTEXT: &str = "_context";
 /// Python's own encoder then says what it is.
 #[pyfunction]
 pub(crate) fn encode(
-    message: &Bound<'_, PyDict>,
-    context: &Bound<'_, PyDict>,
+    message: &Bound<'_, PyAny>,
+    context: &Bound<'_, PyAny>,
 ) -> PyResult<Option<String>> {
+    let Ok(message) = message.cast_exact::<PyDict>() else { return Ok(None) };
     let mut out = String::with_capacity(4096);
     out.push('{');
     for (key, value) in message {
@@ -36,7 +37,7 @@ pub(crate) fn encode(
         }
     }
     wire::write_string(CONTEXT, &mut out);
-    if !colon_and(context.as_any(), &mut out, LEVELS)? {
+    if !colon_and(context, &mut out, LEVELS)? {
         return Ok(None);
     }
     out.push('}');

@@ -74,7 +74,11 @@ impl Receipt {
 /// The answer, if it comes before signals are to be looked at.
 pub(crate) fn wait(receipt: &oslo_messaging::Receipt) -> Option<Result<(), Error>> {
     let outcome = receipt.wait(SIGNALS);
-    receipt.is_resolved().then_some(outcome)
+    if outcome.is_ok() {
+        return Some(outcome);
+    }
+    // What was said while it was unanswered is not the answer.
+    receipt.is_resolved().then(|| receipt.wait(Duration::ZERO))
 }
 
 /// `Undelivered(reason, may_be_stored)`.

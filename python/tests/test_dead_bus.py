@@ -124,3 +124,31 @@ def test_heavy_logging_and_consuming_under_eventlet(topic, kafka, tmp_path):
         """, f"rkafka://{kafka.bootstrap}/", topic, _BUSY, head=programs.EVENTLET, limit=_BUSY + 70)
     sent, seen = out.split("sent")[1].split()[0], out.split("seen")[1].split()[0]
     assert sent == seen and int(sent) > 100, out
+
+
+def test_a_timeout_of_the_caller_ends_his_wait_under_eventlet(topic, own_kafka, tmp_path):
+    ready, frozen = tmp_path / "ready", tmp_path / "frozen"
+    program = programs.Program(tmp_path, """
+        import bus, pathlib
+        url, topic, ready, frozen = sys.argv[1:]
+        transport = bus.transport(url)
+        bus.notifier(transport, topic).info({}, "event", 1)
+        pathlib.Path(ready).touch()
+        while not os.path.exists(frozen):
+            time.sleep(0.05)
+        begun = time.monotonic()
+        message = {"message_id": "m", "event_type": "e", "payload": 1}
+        try:
+            with eventlet.Timeout(1):
+                transport._send_notification(
+                    bus.oslo_messaging.Target(topic=topic + ".info"), {}, message, 2.0)
+        except eventlet.Timeout:
+            print("timed out after", time.monotonic() - begun, flush=True)
+        os._exit(0)
+        """, f"rkafka://{own_kafka.bootstrap}/", topic, ready, frozen, head=programs.EVENTLET)
+    assert bus.until(ready.exists)
+    own_kafka.tell("pause")
+    frozen.touch()
+    out, _ = program.end()
+    own_kafka.tell("resume")
+    assert 0.9 < float(out.split("after")[1]) < 3, out

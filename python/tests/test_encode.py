@@ -1,5 +1,6 @@
 """What Rust writes of Python's objects is what `json.dumps` writes, or it writes nothing."""
 
+import collections
 import enum
 import json
 import random
@@ -64,6 +65,13 @@ def test_what_nests_too_deep_is_left_to_python():
     circle = {}
     circle["self"] = circle
     assert _native.encode({**MESSAGE, "payload": circle}, {}) is None
+
+
+def test_other_kinds_of_dictionaries_are_left_to_python():
+    order = collections.OrderedDict(MESSAGE)
+    order.move_to_end("message_id")
+    assert _native.encode(order, {}) is None
+    assert _native.encode(MESSAGE, collections.UserDict()) is None
 
 
 def test_a_context_key_in_the_message_is_replaced_by_the_context():

@@ -136,6 +136,30 @@ def test_a_batch_listener_without_sizes_delivers(opened, topic):
         assert bus.until(lambda: endpoint.payloads == [1], 10)
 
 
+@pytest.mark.parametrize("options", [{}, {"commit": "after_dispatch", "max_redeliveries": 1,
+                                          "redelivery_backoff": 0.1}])
+@pytest.mark.parametrize("batch", [{}, {"batch_size": 10, "batch_timeout": 0.5}])
+def test_what_python_cannot_hold_is_passed_over_and_the_others_come(
+        opened, topic, caplog, options, batch):
+    transport = opened(topic_partitions=1, **options)
+    seen = []
+
+    class Endpoint:
+        def info(self, *arguments):
+            messages = arguments[0] if batch else [{"payload": arguments[3]}]
+            seen.extend(message["payload"] for message in messages)
+
+    with bus.listening(transport, topic, [Endpoint()], **batch):
+        sender = opened()._driver
+        for number in range(5):
+            payload = "[" * 5000 + "]" * 5000 if number == 2 else str(number)
+            inner = ('{"message_id": "m%d", "publisher_id": "p", "event_type": "e", "priority": "INFO", '
+                     '"payload": %s, "timestamp": "2026-11-28 00:00:00", "_context": {}}')
+            sender._live().deliver(f"{topic}.info", f"m{number}", "e", inner % (number, payload), -1)
+        assert bus.until(lambda: sorted(seen) == [0, 1, 3, 4], 20), seen
+    assert "could not be read" in caplog.text
+
+
 def test_requeue_comes_again_where_that_was_chosen(opened, topic):
     attempts = []
 

@@ -10,6 +10,9 @@ use crate::support::{LIMIT, kafka, listen, logged, note_errors, notifier, sasl, 
 /// How soon both sides are back after the operator has mended what was wrong.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long they are refused.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+
 /// A notifier and a listener that are refused until `mend`; both are back soon after it.
 fn come_back(name: &str, url: &str, topic: &str, group: &str, mend: impl FnOnce()) {
     note_errors();
@@ -18,7 +21,12 @@ fn come_back(name: &str, url: &str, topic: &str, group: &str, mend: impl FnOnce(
             .unwrap();
     let (listener, told) = listen(&transport, topic, group).unwrap();
     let notifier = notifier(&transport, topic);
-    send(&notifier, "too.early").unwrap_err();
+    // For longer than connect_timeout, and again and again: no refusal hides the next answer.
+    let refused = Instant::now();
+    while refused.elapsed() < REFUSED_FOR {
+        send(&notifier, "too.early").unwrap_err();
+        std::thread::sleep(Duration::from_millis(100));
+    }
     logged(&[group, "no partitions"], LIMIT).unwrap();
     listener.ready(Duration::ZERO).unwrap_err();
     mend();

@@ -94,7 +94,7 @@ fn steps(
     report.ok("login", login)?;
     report.ok("metadata", format!("brokers {}", cluster.brokers.join(", ")))?;
     let names = topics(args, session, &transport, &probe, &cluster, report)?;
-    group(args, session, &probe, report)?;
+    group(args, session, &transport, &probe, report)?;
     clock(session, &transport, &names, report)?;
     if args.send {
         send(args, session, &transport, report)?;
@@ -302,10 +302,11 @@ fn topic(
 fn group(
     args: &DoctorArgs,
     session: &Session,
+    transport: &Transport,
     probe: &Probe,
     report: &mut Report<impl io::Write>,
 ) -> io::Result<()> {
-    let options = match Options::resolve(KAFKA, &session.config, &[]) {
+    let options = match Options::resolve(KAFKA, &session.config, transport.url().query()) {
         Ok(options) => options,
         Err(error) => return report.failure("group", error.into()),
     };

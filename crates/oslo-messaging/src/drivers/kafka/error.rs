@@ -73,7 +73,8 @@ pub(super) fn explain(code: Code, reason: &str) -> ClientError {
     let end = hints.iter().filter_map(|hint| reason.find(hint)).min().unwrap_or(reason.len());
     let tail = reason.rfind(" (after ").map_or("", |at| &reason[at..]);
     let said = if end < reason.len() { format!("{}{tail}", &reason[..end]) } else { reason.into() };
-    let lower = reason.to_ascii_lowercase();
+    // Without the address, whose name may be any word.
+    let lower = reason.split_once(": ").map_or(reason, |(_, words)| words).to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
     let (code, advice) = if has(&["unsupported sasl mechanism"]) {
         (code, "set sasl_mechanism to one of the broker's")

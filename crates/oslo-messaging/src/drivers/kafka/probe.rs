@@ -3,7 +3,7 @@
 //! Nothing is written, no group is joined and no topic is made.
 
 use std::{
-    fmt, thread,
+    fmt, mem, thread,
     time::{Duration, Instant},
 };
 
@@ -204,7 +204,15 @@ impl Probe {
         let end = Instant::now() + timeout;
         let answer = loop {
             if let Some(native::Reply::Commit(reply)) = replies.poll() {
-                break reply.partitions.into_iter().find_map(|partition| partition.result.err());
+                let code =
+                    reply.partitions.into_iter().find_map(|partition| partition.result.err());
+                if !code.is_some_and(is_no_answer) {
+                    break code;
+                }
+                // The coordinator is on its way elsewhere: asked again.
+                thread::sleep(LOOK_EVERY);
+                let committed = replies.commit(consumer.client(), &offsets, 0);
+                committed.map_err(|code| asked(KafkaError::ConsumerCommit(code)))?;
             }
             // What is refused at the coordinator's door comes as an error of the consumer.
             if let Some(Err(error)) = consumer.poll(TICK)
@@ -218,6 +226,9 @@ impl Probe {
                     || "the group's coordinator does not answer".to_owned(),
                     |last| format!("the group's coordinator does not answer: {}", last.reason),
                 );
+                // Its end would wait for the commit, and there is nothing that it must do.
+                consumer.context().begin_closing();
+                mem::forget((replies, consumer));
                 return Err(Refusal { stage: Stage::Question, reason });
             }
         };
@@ -285,6 +296,8 @@ impl Probe {
         let look = || -> Result<_, KafkaError> {
             let context = AdminContext::default();
             let admin = AdminClient::from_config_and_context(&self.options.admin(), context)?;
+            #[cfg(feature = "oidc")]
+            super::tokens::give(self.options.tokens.as_ref(), admin.inner());
             let options = AdminOptions::new().request_timeout(Some(timeout));
             let topics = [ResourceSpecifier::Topic(name)];
             futures_executor::block_on(admin.describe_configs(&topics, &options))
@@ -304,6 +317,21 @@ impl Probe {
             }
         }
     }
+}
+
+/// Whether nobody has looked at the request.
+fn is_no_answer(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::WaitingForCoordinator
+            | Code::NotCoordinator
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::AllBrokersDown
+    )
 }
 
 impl Drop for Probe {

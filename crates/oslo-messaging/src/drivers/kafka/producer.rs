@@ -75,8 +75,8 @@ pub(super) struct Inner {
     pub(super) suspect: Mutex<String>,
     /// When the leaders may be asked for again; none while they are.
     pub(super) leaders_due: Mutex<Option<Instant>>,
-    /// When a spool may try again whether the user may produce by now.
-    pub(super) refused_until: Mutex<Option<Instant>>,
+    /// When a producer was last made to see whether the user may produce by now.
+    pub(super) asked_after_refusal: Mutex<Option<Instant>>,
     current: RwLock<Option<Arc<Generation>>>,
     /// Held while a client is made, so that it is made once.
     making: Mutex<()>,
@@ -123,7 +123,7 @@ impl KafkaProducer {
             statistics: Mutex::default(),
             suspect: Mutex::default(),
             leaders_due: Mutex::new(Some(Instant::now())),
-            refused_until: Mutex::new(None),
+            asked_after_refusal: Mutex::new(None),
             current: RwLock::new(None),
             making: Mutex::new(()),
             spool: OnceLock::new(),

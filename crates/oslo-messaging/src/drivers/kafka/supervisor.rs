@@ -22,7 +22,7 @@ use super::{
     producer::{Fate, Generation, Inner, PURGE_REPORTS, refused, unknown},
     topics,
 };
-use crate::error::Cause;
+use crate::{error::Cause, receipt::Failure};
 
 /// Longest time between two looks.
 const TICK: Duration = Duration::from_millis(100);
@@ -41,6 +41,8 @@ const LEADERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a spool waits before it asks again whether the user may produce.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// How long a refusal is the answer to further sends.
+const REFUSED_ANSWER: Duration = Duration::from_secs(1);
 
 /// Runs until the producer is dropped.
 pub(super) fn run(producer: &Weak<Inner>) {
@@ -67,6 +69,10 @@ fn supervise(inner: &Arc<Inner>, current: &Arc<Generation>) {
     // The event of a fatal error has the code of its cause: only the client says that it is one.
     let fatal = current.client.client().fatal_error();
     if let Some((Code::ClusterAuthorizationFailed, _)) = fatal {
+        if inner.options.delivery == Delivery::Confirmed {
+            // A broker has answered: what lacks is no connection.
+            inner.breaker.connections(now, true, String::new);
+        }
         refused_by_broker(inner, current);
     } else if current.fate.get() == Fate::Fatal || fatal.is_some() {
         current.fate.set(Fate::Fatal);
@@ -113,12 +119,15 @@ fn replace_fatal(inner: &Arc<Inner>, current: &Arc<Generation>) {
 /// The user may not even begin to produce. What is held fails at once; the next producer is made when
 /// there is a send that it may be allowed, and not before.
 fn refused_by_broker(inner: &Arc<Inner>, current: &Arc<Generation>) {
-    let failure = || failure(Code::ClusterAuthorizationFailed, false, None);
     if current.fate.get() == Fate::Refused {
-        let mut until = inner.refused_until.lock().unwrap_or_else(PoisonError::into_inner);
         let left = inner.spool.get().is_some_and(|spool| !spool.is_drained());
-        if inner.waiting.len() > 0 || left && until.is_none_or(|until| Instant::now() >= until) {
-            *until = Some(Instant::now() + REFUSED_PAUSE);
+        let mut asked = inner.asked_after_refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = asked.map_or(Duration::MAX, |asked| asked.elapsed());
+        if inner.waiting.len() > 0 && quiet < REFUSED_ANSWER {
+            // The last answer is good for a moment: a busy sender does not log in for each send.
+            fail_waiting(inner);
+        } else if inner.waiting.len() > 0 || left && quiet >= REFUSED_PAUSE {
+            *asked = Some(Instant::now());
             match Inner::make(inner) {
                 Ok(new) => put_in_place(inner, new),
                 Err(error) => tracing::error!("{error}; tried again"),
@@ -129,16 +138,25 @@ fn refused_by_broker(inner: &Arc<Inner>, current: &Arc<Generation>) {
     current.fate.set(Fate::Refused);
     inner.waiting.hold();
     if inner.health.may_say("no producer id".to_owned()) {
-        tracing::error!("the brokers let nothing be sent: {}", failure().detail);
+        tracing::error!("the brokers let nothing be sent: {}", refusal().detail);
     }
     current.client.purge(PurgeConfig::default().queue().inflight());
     if let Err(error) = current.client.flush(PURGE_REPORTS) {
         tracing::error!("reports of what was held are missing: {error}");
     }
-    for held in inner.waiting.take_all() {
-        inner.fail_in_flight(*held.in_flight, failure());
-    }
+    fail_waiting(inner);
     inner.waiting.release();
+}
+
+fn refusal() -> Failure {
+    failure(Code::ClusterAuthorizationFailed, false, None)
+}
+
+fn fail_waiting(inner: &Inner) {
+    for held in inner.waiting.take_all() {
+        inner.breaker.undecided(held.in_flight.begun);
+        inner.fail_in_flight(*held.in_flight, refusal());
+    }
 }
 
 /// No connection for `connect_timeout`: what is held fails. A purge leaves gaps in an idempotent

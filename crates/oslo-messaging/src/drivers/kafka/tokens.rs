@@ -19,6 +19,8 @@ use crate::Secret;
 const ANSWER: Duration = Duration::from_secs(3);
 /// Largest answer that is read.
 const LONGEST_ANSWER: u64 = 64 * 1024;
+/// A server may say anything; after this time it is asked again.
+const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What a token without `expires_in` is taken for.
 const DEFAULT_LIFE: Duration = Duration::from_secs(300);
 
@@ -74,11 +76,19 @@ impl Tokens {
     pub(super) fn current(&self) -> Result<OAuthToken, Box<dyn StdError>> {
         // One question at a time: whoever comes second finds its answer.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = kept.take().filter(|kept| kept.fresh_until > SystemTime::now());
-        let kept = kept.insert(match fresh {
-            Some(fresh) => fresh,
-            None => self.fetch()?,
-        });
+        let now = SystemTime::now();
+        let kept = match kept.take() {
+            Some(fresh) if fresh.fresh_until > now => kept.insert(fresh),
+            old => match (self.fetch(), old) {
+                (Ok(new), _) => kept.insert(new),
+                // It is good for a while yet.
+                (Err(error), Some(old)) if old.ends > now => {
+                    tracing::warn!("{error}; the last token is used as long as it lasts");
+                    kept.insert(old)
+                }
+                (Err(error), _) => return Err(error),
+            },
+        };
         let ends = kept.ends.duration_since(UNIX_EPOCH)?.as_millis();
         Ok(OAuthToken {
             token: kept.token.expose().to_owned(),
@@ -122,6 +132,7 @@ impl Tokens {
 
 impl Kept {
     fn new(token: Secret, begun: SystemTime, life: Duration) -> Self {
+        let life = life.min(LONGEST_LIFE);
         Self { token, fresh_until: begun + life / 4 * 3, ends: begun + life }
     }
 }
