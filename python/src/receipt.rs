@@ -27,10 +27,7 @@ impl Receipt {
     pub(crate) fn new(receipt: oslo_messaging::Receipt) -> Self {
         Self { receipt: OfProcess::new(Mutex::new(receipt)), wake: Mutex::new(None) }
     }
-}
 
-#[pymethods]
-impl Receipt {
     /// Blocks until the answer is there.
     pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<()> {
         let receipt = self.receipt.get()?;
@@ -43,7 +40,10 @@ impl Receipt {
             }
         }
     }
+}
 
+#[pymethods]
+impl Receipt {
     /// The answer, if it is there: `True`; `False` while it is not.
     fn poll(&self) -> PyResult<bool> {
         let receipt = self.receipt.get()?.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,8 @@ mod closing;
 mod group;
 mod interop;
 mod listen;
+#[path = "../log/mod.rs"]
+mod log;
 mod lost_way;
 mod obstacles;
 mod options;

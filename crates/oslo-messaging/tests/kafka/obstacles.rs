@@ -1,20 +1,12 @@
 //! What callers and operators are told when the brokers take nothing from them: within 15 s, and why.
 
-use std::{
-    fmt::{Debug, Write},
-    sync::{Mutex, Once},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use kafka_testkit::{Kafka, unique};
 use oslo_messaging::{Context, Error, Listener, Outcome, Payload, Target, Transport};
-use tracing::{
-    Event, Level, Subscriber,
-    field::{Field, Visit},
-};
-use tracing_subscriber::{Layer, layer, prelude::*};
 
 use crate::{
+    log::{logged, note_errors},
     send::failures,
     support::{Counter, LIMIT, Seen, notifier, topic},
 };
@@ -22,45 +14,9 @@ use crate::{
 /// How long anybody is left without a word, and what a busy machine adds.
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
 
-/// Errors of the log, each with its fields.
-static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Errors;
-
-impl<S: Subscriber> Layer<S> for Errors {
-    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
-        struct Words(String);
-        impl Visit for Words {
-            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-                write!(self.0, "{field}={value:?} ").unwrap();
-            }
-        }
-        if *event.metadata().level() == Level::ERROR {
-            let mut words = Words(String::new());
-            event.record(&mut words);
-            ERRORS.lock().unwrap().push(words.0);
-        }
-    }
-}
-
-/// Waits for an error of the log with these words.
-fn logged(words: &[&str], limit: Duration) -> String {
-    let begun = Instant::now();
-    loop {
-        let errors = ERRORS.lock().unwrap();
-        if let Some(found) = errors.iter().find(|error| words.iter().all(|w| error.contains(w))) {
-            return found.clone();
-        }
-        drop(errors);
-        assert!(begun.elapsed() < limit, "no {words:?} in the log");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// A notifier and a listener of this URL learn within the time why nothing goes.
 fn both_are_told(name: &str, url: &str, topic: &str, reasons: &[&str]) {
-    static LOG: Once = Once::new();
-    LOG.call_once(|| tracing_subscriber::registry().with(Errors).init());
+    note_errors();
     let has_reason = |text: &str| {
         let text = text.to_lowercase();
         reasons.iter().any(|reason| text.contains(reason))
@@ -79,7 +35,7 @@ fn both_are_told(name: &str, url: &str, topic: &str, reasons: &[&str]) {
     let told = begun.elapsed();
     assert_eq!(failed[0].outcome, Outcome::NotDelivered, "{}", failed[0]);
     assert!(has_reason(&failed[0].to_string()), "{name}: {}", failed[0]);
-    let error = logged(&[&group, "no partitions"], LIMIT);
+    let error = logged(&[&group, "no partitions"], LIMIT).unwrap();
     let complained = begun.elapsed();
     assert!(has_reason(&error), "{name}: {error}");
     let Err(Error::NotReady { cause }) = listener.ready(Duration::ZERO) else { panic!() };

@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 mod accepted;
+#[path = "../log/mod.rs"]
+mod log;
 mod mended;
 mod refused;
 #[cfg(feature = "conformance")]

@@ -1,22 +1,17 @@
 //! The broker, transports to its listeners, both sides of a notification, and the log of errors.
 
 use std::{
-    fmt::{Debug, Write},
-    sync::{Mutex, Once, OnceLock, mpsc},
+    sync::{OnceLock, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
+pub(crate) use crate::log::{logged, note_errors};
 use kafka_testkit::{Kafka, Layout, Operation, Resource, unique};
 use oslo_messaging::{
     Context, Endpoint, EndpointError, Error, Listener, Notification, Notifier, Payload, Priority,
     Target, Transport, Undelivered,
 };
-use tracing::{
-    Event, Level, Subscriber,
-    field::{Field, Visit},
-};
-use tracing_subscriber::{Layer, layer, prelude::*};
 
 /// Longest wait for anything that should happen.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -143,46 +138,4 @@ pub(crate) fn each<T: Send + Sync>(cases: &[T], run: impl Fn(&T) -> String + Syn
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-}
-
-/// Errors of the log, each with its fields.
-static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Errors;
-
-impl<S: Subscriber> Layer<S> for Errors {
-    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
-        struct Words(String);
-        impl Visit for Words {
-            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-                write!(self.0, "{field}={value:?} ").unwrap();
-            }
-        }
-        if *event.metadata().level() == Level::ERROR {
-            let mut words = Words(String::new());
-            event.record(&mut words);
-            ERRORS.lock().unwrap().push(words.0);
-        }
-    }
-}
-
-pub(crate) fn note_errors() {
-    static LOG: Once = Once::new();
-    LOG.call_once(|| tracing_subscriber::registry().with(Errors).init());
-}
-
-/// Waits for an error of the log with all of these words.
-pub(crate) fn logged(words: &[&str], limit: Duration) -> Option<String> {
-    let begun = Instant::now();
-    loop {
-        let errors = ERRORS.lock().unwrap();
-        if let Some(found) = errors.iter().find(|error| words.iter().all(|w| error.contains(w))) {
-            return Some(found.clone());
-        }
-        drop(errors);
-        if begun.elapsed() > limit {
-            return None;
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
 }

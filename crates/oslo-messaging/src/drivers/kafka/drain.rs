@@ -191,7 +191,7 @@ fn hand_over(inner: &Arc<Inner>, entry: Entry, spooled: Spooled) {
         held = parts.held(in_flight);
         match error.rdkafka_error_code() {
             Some(Code::QueueFull) => thread::sleep(FULL_QUEUE_PAUSE),
-            Some(Code::Fatal) => current.fate.is_fatal(),
+            Some(Code::Fatal) => current.fate.note_fatal(),
             code => return supervisor::client_refused(inner, held, &error, code),
         }
     }

@@ -219,7 +219,7 @@ fn hand_over_waiting(inner: &Arc<Inner>) {
         match error.rdkafka_error_code() {
             Some(Code::QueueFull) => return inner.waiting.hold_again(held),
             Some(Code::Fatal) => {
-                current.fate.is_fatal();
+                current.fate.note_fatal();
                 return inner.waiting.hold_again(held);
             }
             code => client_refused(inner, held, &error, code),

@@ -46,7 +46,7 @@ impl FateCell {
     }
 
     /// A send was told that the client takes nothing more; of one that was given up that is known.
-    pub(in crate::drivers::kafka) fn is_fatal(&self) {
+    pub(in crate::drivers::kafka) fn note_fatal(&self) {
         let (alive, fatal) = (Fate::Alive as u8, Fate::Fatal as u8);
         let _ = self.0.compare_exchange(alive, fatal, Ordering::AcqRel, Ordering::Acquire);
     }

@@ -95,7 +95,7 @@ impl Inner {
                 }
                 Some(Code::Fatal) if !self.is_closed() => {
                     // Nothing was handed over yet: the next producer gets it.
-                    current.fate.is_fatal();
+                    current.fate.note_fatal();
                     self.waiting.hold_again(Held::outgoing(topic, outgoing, in_flight));
                     return Ok(());
                 }
