@@ -18,10 +18,15 @@
 //!   already, then says that nothing will come.
 //! - Every method may be called from any thread.
 
+mod rpc;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+pub use self::rpc::{
+    Destination, ReplyTo, RpcDriver, RpcIncoming, RpcOutgoing, RpcSubscription, Serve,
+};
 use crate::{Error, message::Priority, wire::ContextStyle};
 pub use crate::{
     key::MessageKey,
@@ -59,6 +64,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// What no broker could make right: [`Error::InvalidTopic`], [`Error::InvalidSetting`],
     /// [`Error::InvalidOption`], [`Error::Unsupported`].
     fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error>;
+
+    /// What carries remote calls. `None`: this driver carries notifications only.
+    fn rpc(&self) -> Option<&dyn RpcDriver> {
+        None
+    }
 
     /// Whether a listener's record comes again when an endpoint fails; see
     /// [`Subscription::redelivery`].
@@ -151,6 +161,8 @@ pub struct Capabilities {
     pub durable: bool,
     /// Topics of the same name in different exchanges are apart.
     pub exchanges: bool,
+    /// A record's key and headers travel beside its body.
+    pub headers: bool,
 }
 
 #[cfg(any(feature = "fake", feature = "kafka", feature = "fuzzing"))]
@@ -164,6 +176,7 @@ impl Capabilities {
             pools: true,
             durable: false,
             exchanges: false,
+            headers: true,
         }
     }
 }
@@ -213,6 +226,8 @@ pub struct Subscribe {
     pub pool: Option<String>,
     /// Records that a worker takes at once: 1, or a batch listener's `batch_size`.
     pub batch_size: usize,
+    /// Whether what an endpoint fails with shall come again, where that is the listener's choice.
+    pub requeue: bool,
 }
 
 /// How many records a worker takes.
@@ -245,6 +260,8 @@ pub struct Redelivery {
     pub max: u32,
     /// After this time (option `redelivery_backoff`).
     pub backoff: Duration,
+    /// Whether the broker does it: the record is left to it at once.
+    pub at_broker: bool,
 }
 
 /// A record for the dead-letter topic.
@@ -281,6 +298,8 @@ pub struct Incoming {
     pub headers: Vec<(String, Bytes)>,
     /// The encoded notification; `None` for a null value.
     pub body: Option<Bytes>,
+    /// How the body carries the context.
+    pub context_style: ContextStyle,
     /// To be given back to [`Subscription::advance`].
     pub token: Token,
 }
@@ -318,7 +337,7 @@ pub struct Token {
     pub(crate) offset: i64,
 }
 
-#[cfg(any(feature = "fake", feature = "kafka", feature = "fuzzing"))]
+#[cfg(any(feature = "fake", feature = "kafka", feature = "rabbit", feature = "fuzzing"))]
 impl crate::lanes::InLane for Incoming {
     fn lane(&self) -> crate::lanes::LaneId {
         self.token.lane

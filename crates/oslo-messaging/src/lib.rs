@@ -74,11 +74,12 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod key;
-#[cfg(any(feature = "fake", feature = "kafka", feature = "fuzzing"))]
+#[cfg(any(feature = "fake", feature = "kafka", feature = "rabbit", feature = "fuzzing"))]
 mod lanes;
 mod message;
 mod notify;
 mod receipt;
+pub mod rpc;
 mod secret;
 #[cfg(feature = "kafka")]
 mod spool;

@@ -186,6 +186,16 @@ impl Payload {
     pub(crate) fn part_of(buffer: &Arc<String>, range: Range<usize>) -> Self {
         Self(JsonText::Shared { buffer: Arc::clone(buffer), range })
     }
+
+    /// A text that is known to be JSON.
+    pub(crate) fn of_json(text: String) -> Self {
+        Self(JsonText::whole(text))
+    }
+
+    /// The empty object, `{}`.
+    pub(crate) fn empty() -> Self {
+        Self(JsonText::Constant("{}"))
+    }
 }
 
 impl Context {

@@ -10,6 +10,7 @@ use crate::{
     driver::{Incoming, Origin, Outgoing, Token},
     message::Priority,
     target::Target,
+    wire::ContextStyle,
 };
 
 /// Exchange, topic and priority.
@@ -89,6 +90,7 @@ impl Broker {
             key: outgoing.key.clone(),
             headers: outgoing.headers.clone(),
             body: Some(outgoing.body.clone()),
+            context_style: ContextStyle::Nested,
             token: Token { lane: *lane, slot: 0, period: 0, offset: 0 },
         };
         *offset += 1;

@@ -1,4 +1,5 @@
-//! Notifications in memory, within one transport: for tests of what is built on the library.
+//! Notifications and remote calls in memory, within one transport: for tests of what is built on the
+//! library.
 //!
 //! Each pool gets every notification that is sent after its first listener started; listeners of
 //! one pool share. Nothing is kept for later: what is sent while a pool has no listener waits for
@@ -6,13 +7,14 @@
 
 mod broker;
 mod consumer;
+mod rpc;
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     Error,
     config::{Config, Options},
-    driver::{Capabilities, Driver, Outgoing, Subscribe, Subscription},
+    driver::{Capabilities, Driver, Outgoing, RpcDriver, Subscribe, Subscription},
     error::{Cause, Outcome},
     receipt::{Failure, Report},
     stats::Stats,
@@ -20,6 +22,7 @@ use crate::{
 };
 use broker::Broker;
 use consumer::FakeSubscription;
+use rpc::FakeRpc;
 
 pub(crate) const SCHEME: &str = "fake";
 /// The pool of listeners that name none.
@@ -29,6 +32,7 @@ const DEFAULT_POOL: &str = "";
 #[derive(Debug)]
 pub(crate) struct FakeDriver {
     broker: Arc<Broker>,
+    rpc: Arc<FakeRpc>,
     stats: Arc<Stats>,
 }
 
@@ -44,13 +48,14 @@ impl FakeDriver {
             return Err(Error::UnknownOption { name: name.clone(), origin, valid: Vec::new() });
         }
         let broker = Arc::new(Broker::new(options.str("control_exchange"), url.virtual_host()));
-        Ok(Self { broker, stats })
+        let rpc = FakeRpc::new(options.str("control_exchange"), Arc::clone(&stats));
+        Ok(Self { broker, rpc, stats })
     }
 }
 
 impl Driver for FakeDriver {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { exchanges: true, ..Capabilities::notifications_only(SCHEME) }
+        Capabilities { exchanges: true, rpc: true, ..Capabilities::notifications_only(SCHEME) }
     }
 
     fn send(&self, outgoing: Outgoing, report: Report) {
@@ -71,8 +76,13 @@ impl Driver for FakeDriver {
         Ok(FakeSubscription::start(&self.broker, &request, &self.stats))
     }
 
+    fn rpc(&self) -> Option<&dyn RpcDriver> {
+        Some(&self.rpc)
+    }
+
     fn close(&self, _: Duration) -> Result<(), Error> {
         self.broker.close();
+        self.rpc.close();
         Ok(())
     }
 }
