@@ -63,6 +63,7 @@ impl Feed {
                 key: raw.key.map(Bytes::from),
                 headers: raw.headers.into_iter().map(|(n, v)| (n, Bytes::from(v))).collect(),
                 body: raw.body.map(Bytes::from),
+                context_style: crate::wire::ContextStyle::Nested,
                 token: Token { lane: 0, slot: 0, period: 0, offset },
             }
         };
@@ -128,7 +129,11 @@ impl Subscription for Fed {
     }
 
     fn redelivery(&self) -> Option<Redelivery> {
-        self.feed.redelivers.then_some(Redelivery { max: 1, backoff: Duration::ZERO })
+        self.feed.redelivers.then_some(Redelivery {
+            max: 1,
+            backoff: Duration::ZERO,
+            at_broker: false,
+        })
     }
 
     fn dead_letter(&self, letter: DeadLetter<'_>) -> Result<bool, Error> {

@@ -158,7 +158,7 @@ impl<T: InLane> Lanes<T> {
     }
 
     /// Takes back what no worker has taken and `leaves` holds true for; how many those were.
-    #[cfg(feature = "kafka")]
+    #[cfg(any(feature = "kafka", feature = "rabbit"))]
     pub(crate) fn withdraw(&self, leaves: impl Fn(&T) -> bool) -> usize {
         let mut state = self.lock();
         let State { lanes, ready, queued, .. } = &mut *state;
@@ -181,7 +181,7 @@ impl<T: InLane> Lanes<T> {
     }
 
     /// Waits until every record was taken and settled, at most `timeout`; the number that was not.
-    #[cfg(any(test, feature = "fake"))]
+    #[cfg(any(test, feature = "fake", feature = "rabbit"))]
     pub(crate) fn wait_empty(&self, timeout: std::time::Duration) -> usize {
         let unsettled = |state: &State<T>| {
             state.queued + state.lanes.values().map(|lane| lane.running).sum::<usize>()

@@ -292,6 +292,8 @@ const BUILT: &[&str] = &[
     crate::drivers::fake::SCHEME,
     #[cfg(feature = "kafka")]
     crate::drivers::kafka::SCHEME,
+    #[cfg(feature = "rabbit")]
+    crate::drivers::rabbit::SCHEME,
 ];
 
 fn open_driver(
@@ -299,7 +301,7 @@ fn open_driver(
     config: &Config,
     stats: &Arc<Stats>,
 ) -> Result<Box<dyn Driver>, Error> {
-    #[cfg(not(any(feature = "fake", feature = "kafka")))]
+    #[cfg(not(any(feature = "fake", feature = "kafka", feature = "rabbit")))]
     let _ = (config, stats);
     match url.scheme() {
         #[cfg(feature = "fake")]
@@ -312,10 +314,18 @@ fn open_driver(
             let stats = Arc::clone(stats);
             Ok(Box::new(crate::drivers::kafka::KafkaDriver::open(url, config, stats)?))
         }
+        // The reference's other name for it.
+        #[cfg(feature = "rabbit")]
+        "rabbit" | "kombu" => {
+            let stats = Arc::clone(stats);
+            Ok(Box::new(crate::drivers::rabbit::RabbitDriver::open(url, config, stats)?))
+        }
         #[cfg(not(feature = "fake"))]
         "fake" => Err(Error::NotBuilt { driver: "fake", built: BUILT.to_vec() }),
         #[cfg(not(feature = "kafka"))]
         "kafka" => Err(Error::NotBuilt { driver: "kafka", built: BUILT.to_vec() }),
+        #[cfg(not(feature = "rabbit"))]
+        "rabbit" | "kombu" => Err(Error::NotBuilt { driver: "rabbit", built: BUILT.to_vec() }),
         other => Err(Error::UnknownScheme { scheme: other.to_owned(), built: BUILT.to_vec() }),
     }
 }

@@ -19,6 +19,8 @@ mod decode;
 mod encode;
 mod error;
 
+#[cfg(feature = "rabbit")]
+pub(crate) use decode::open;
 pub use decode::{decode, decode_flattened};
 pub use encode::{encode, encode_bare, envelope, write_string};
 pub use error::DecodeError;

@@ -137,6 +137,8 @@ enum Needs {
     Exchanges,
     NoExchanges,
     NoRpc,
+    Rpc,
+    Headers,
     SizeLimit,
     UnknownTopics,
 }
@@ -151,6 +153,8 @@ impl Needs {
             Self::Exchanges => (can.exchanges, "no exchanges"),
             Self::NoExchanges => (!can.exchanges, "has exchanges"),
             Self::NoRpc => (!can.rpc, "can do RPC"),
+            Self::Rpc => (can.rpc, "no RPC"),
+            Self::Headers => (can.headers, "no keys and headers"),
             Self::SizeLimit => (subject.size_limit.is_some(), "no size limit"),
             Self::UnknownTopics => (subject.unknown_topics.is_some(), "every topic exists"),
         };

@@ -48,6 +48,7 @@ fn a_lane_hands_out_the_next_record_only_after_the_former_was_settled(stage: &St
         targets: vec![(Target::new(&topic), Priority::Info)],
         pool: transport.driver().capabilities().pools.then(|| topic.clone()),
         batch_size: 1,
+        requeue: false,
     })?;
     subscription.ready(stage.limit())?;
     let log = Arc::new(Log::default());

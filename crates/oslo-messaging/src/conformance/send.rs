@@ -23,7 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(Nothing, topics_and_priorities_are_channels_of_their_own),
         case!(Nothing, a_notifier_of_two_topics_is_confirmed_by_both),
         case!(Nothing, every_receipt_resolves_once),
-        case!(Nothing, key_headers_and_body_travel_byte_for_byte),
+        case!(Headers, key_headers_and_body_travel_byte_for_byte),
         case!(Nothing, a_large_notification_arrives_whole),
         case!(SizeLimit, what_is_too_large_is_refused_and_the_next_one_goes_through),
         case!(UnknownTopics, an_unknown_topic_is_named_and_others_go_through),
@@ -140,6 +140,7 @@ fn key_headers_and_body_travel_byte_for_byte(stage: &Stage) -> Outcome {
         targets: vec![(Target::new(&topic), Priority::Info)],
         pool: None,
         batch_size: 1,
+        requeue: false,
     };
     request.pool = transport.driver().capabilities().pools.then(|| topic.clone());
     let subscription = transport.driver().subscribe(request)?;

@@ -4,3 +4,5 @@
 pub(crate) mod fake;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
+#[cfg(feature = "rabbit")]
+pub(crate) mod rabbit;

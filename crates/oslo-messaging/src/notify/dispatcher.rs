@@ -14,7 +14,7 @@ use crate::{
         serializer::{Serializer, inward},
     },
     stats::Stats,
-    wire,
+    wire::{self, ContextStyle},
 };
 
 /// The endpoints of one listener.
@@ -160,7 +160,11 @@ impl Dispatcher {
 /// What a record says before any serializer, or why it says nothing.
 pub(super) fn decode(record: &Incoming) -> Result<Notification, String> {
     let body = record.body.as_ref();
-    let decoded = body.ok_or(wire::DecodeError::Empty).and_then(|body| wire::decode(body));
+    let decode = match record.context_style {
+        ContextStyle::Nested => wire::decode,
+        ContextStyle::Flattened => wire::decode_flattened,
+    };
+    let decoded = body.ok_or(wire::DecodeError::Empty).and_then(|body| decode(body));
     decoded.map_err(|error| format!("that is no notification: {error}"))
 }
 

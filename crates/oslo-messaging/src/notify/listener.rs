@@ -255,6 +255,7 @@ impl ListenerBuilder {
             targets,
             pool: self.pool,
             batch_size,
+            requeue: self.allow_requeue,
         })?;
         let stats = Arc::clone(self.transport.shared_stats());
         let dispatcher = Dispatcher::new(endpoints, self.serializer, Arc::clone(&stats));

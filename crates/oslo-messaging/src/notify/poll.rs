@@ -207,6 +207,7 @@ impl PollListenerBuilder {
             targets: self.targets,
             pool: self.pool,
             batch_size: self.batch_size,
+            requeue: false,
         })?;
         let stats = Arc::clone(self.transport.shared_stats());
         let shared = Arc::new(Shared::new(subscription, stats, self.waker));

@@ -183,6 +183,10 @@ impl Workers {
             open.iter().for_each(|index| trace_dispatch(&records[*index]));
             let Err(reason) = self.dispatcher.offer(&notifications, round) else { break };
             attempts += 1;
+            if redelivery.at_broker {
+                left.extend(open);
+                break;
+            }
             if attempts > redelivery.max {
                 for (index, notification) in open.iter().zip(&notifications) {
                     let record = &records[*index];

@@ -67,6 +67,14 @@ fn read_record(body: &[u8], no_context: Option<Context>) -> Result<Notification,
     read_inner(name, Arc::new(inner), no_context)
 }
 
+/// The text of the object that a body holds, enveloped or not. It need not be JSON.
+#[cfg(feature = "rabbit")]
+pub(crate) fn open(body: &[u8]) -> Result<String, DecodeError> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| DecodeError::NotUtf8 { at: error.valid_up_to() })?;
+    Ok(open_envelope(text)?.unwrap_or_else(|| text.to_owned()))
+}
+
 /// What the record's own text is called in errors.
 const RECORD: &str = "record";
 

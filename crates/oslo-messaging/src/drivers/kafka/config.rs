@@ -183,6 +183,7 @@ impl KafkaOptions {
             redelivery: after_dispatch.then(|| Redelivery {
                 max: u32::try_from(options.int("max_redeliveries")).unwrap_or(u32::MAX),
                 backoff: options.seconds("redelivery_backoff"),
+                at_broker: false,
             }),
             dead_letters: dead_letter_topic(&options)?.map(|topic| {
                 let limits = Limits {

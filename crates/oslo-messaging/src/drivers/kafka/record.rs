@@ -6,7 +6,10 @@ use bytes::{Bytes, BytesMut};
 use rdkafka::{Message, message::BorrowedMessage};
 
 use super::native;
-use crate::driver::{Incoming, Origin, Token};
+use crate::{
+    driver::{Incoming, Origin, Token},
+    wire::ContextStyle,
+};
 
 /// Room for the bodies of some records: one allocation of this size for all of them, since a
 /// body is freed on another thread than its own, which costs more than to copy it.
@@ -47,6 +50,7 @@ pub(super) fn incoming(
         key: message.key().map(Bytes::copy_from_slice),
         headers: native::headers(message),
         body: message.payload().map(copy),
+        context_style: ContextStyle::Nested,
         // Named when the record is dispatched.
         token: Token { lane: 0, slot: 0, period: 0, offset: message.offset() },
     }
