@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this project needs from Debian 12, if it is missing and if it may (root, or sudo without password):
 #   install-deps.sh build   to compile it
-#   install-deps.sh test    to test it: real Kafka brokers, the reference oslo.messaging, certificates
+#   install-deps.sh test    to test it: real brokers, the reference oslo.messaging, certificates
 # What works counts, whatever it came from. Says nothing and exits 0 when nothing is missing; exits 1 with the
 # command to run when it may not install.
 set -euo pipefail
@@ -21,6 +21,10 @@ has() { # commands
 
 header() { # include file
   echo "#include <$1>" | cc -E -
+}
+
+rabbitmq() {
+  compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server'
 }
 
 java_17() {
@@ -46,6 +50,7 @@ tests() {
   need openssl has openssl
   need util-linux has flock setpriv setsid
   need valgrind has valgrind
+  need rabbitmq-server rabbitmq
 }
 
 install() {
@@ -57,7 +62,26 @@ install() {
     exit 1
   fi
   "${as[@]}" apt-get update
-  "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+  local get=("${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
+  if [[ " ${missing[*]} " = *" rabbitmq-server "* ]]; then
+    without_services "${get[@]}" "${missing[@]}"
+  else
+    "${get[@]}" "${missing[@]}"
+  fi
+}
+
+# The tests run a RabbitMQ of their own: that of the system, and its epmd, start neither now nor at boot.
+without_services() { # command
+  local policy=/usr/sbin/policy-rc.d ours=0 status=0
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as[@]}" install -m 755 /dev/stdin "$policy"
+    ours=1
+  fi
+  "$@" || status=$?
+  ((ours == 0)) || "${as[@]}" rm -f "$policy"
+  ((status == 0)) || return "$status"
+  "${as[@]}" update-rc.d rabbitmq-server disable
+  ! has systemctl > /dev/null || "${as[@]}" systemctl disable --quiet epmd.service epmd.socket
 }
 
 # Debian's own cargo is too old, so rustup it is.

@@ -6,6 +6,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=${CARGO_TARGET_DIR:?}
 mkdir -p "$target"
 if [[ $(cat "$target/clone" 2> /dev/null) != "$PWD" ]]; then
-  cargo clean --quiet --locked -p oslo-messaging -p oslomsg -p kafka-testkit -p bench -p soak -p faults -p oslo-messaging-python
+  cargo clean --quiet --locked -p oslo-messaging -p oslomsg -p testkit -p kafka-testkit -p rabbitmq-testkit -p bench -p soak -p faults -p oslo-messaging-python
   echo "$PWD" > "$target/clone"
 fi

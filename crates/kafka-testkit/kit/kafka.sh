@@ -33,18 +33,9 @@ fi
 # The ports of a node, in their order; those after the fourth are of a secure one, which is alone in its block.
 ports=(CONTROLLER CLIENT PROXIED PROXY SASL TLS MTLS SASLTLS WRONGHOST EXPIRED TOKEN KERBEROS)
 users=(admin alice bob) # in conf/secure.properties.in, too; the password of U is U-secret
-protocol=               # standard output of a run
-
-die() {
-  # The reader of a run must learn why nothing came up.
-  [[ -z $protocol ]] || printf 'error %s\n' "$*" >&"$protocol"
-  printf 'kafka.sh: %s\n' "$*" >&2
-  exit 1
-}
-
-need() { # command, Debian package
-  command -v "$1" > /dev/null || die "$1 is missing: apt-get install $2 (tools/install-deps.sh test installs all)"
-}
+product=Kafka stride=4
+# shellcheck source=../../testkit/guard.sh
+source "$here/../../testkit/guard.sh"
 
 # ---- jars ----
 
@@ -123,13 +114,6 @@ archive_classes() { # file
 
 # ---- one run: dir (its folder), base (its first port), nodes, and by node pid, log, deadline ----
 
-port() { # node, name
-  local i
-  for i in "${!ports[@]}"; do
-    [[ ${ports[i]} != "$2" ]] || echo $((base + 4 * ($1 - 1) + i))
-  done
-}
-
 id_of() { # node, 0 for the cluster: Kafka's ids are 16 bytes in base64
   echo "$1"000000000000000000000 | cut -c1-21 | sed 's/$/w/'
 }
@@ -150,61 +134,13 @@ render() { # node, plain|secure, properties...
     > "$dir/node-$n/server.properties"
 }
 
-# A run owns a block of 16 ports and the folder named after the first one as long as anybody holds the block's
-# lock: the guardian and, by inheritance, its nodes. The ports are below those that the system gives to
-# outgoing connections, which could otherwise take the port of a node that is down for a while.
-reserve() {
-  local root=${TMPDIR:-/tmp}/oslomsg-kafka-$UID low first last block lock used
-  mkdir -m 700 "$root" 2> /dev/null || true
-  [[ -d $root && -O $root ]] || die "$root belongs to somebody else or is no folder"
-  sweep "$root"
-  read -r low _ < /proc/sys/net/ipv4/ip_local_port_range
-  first=10000 last=$((low > 12000 ? low : 32768))
-  used=$(busy_ports)
-  for ((block = 0; block < 200; block++)); do
-    base=$((first + RANDOM % ((last - first) / 16) * 16))
-    exec {lock}>> "$root/$base.lock"
-    if flock -n "$lock" && unused "$used"; then
-      dir=$root/$base
-      rm -rf "$dir"
-      mkdir "$dir"
-      return
-    fi
-    exec {lock}>&-
-  done
-  die "no free block of ports from $first to $last"
-}
-
-# Folders whose guardian was killed before it could wipe them.
-sweep() { # root
-  local stale
-  for stale in "$1"/*/; do
-    [[ -d $stale ]] || continue
-    (flock -n 9 && rm -rf "$stale") 9>> "${stale%/}.lock" || true
-  done
-}
-
-busy_ports() { # in lines, hexadecimal as the kernel writes them
-  cat /proc/net/tcp /proc/net/tcp6 2> /dev/null | sed -n 's/^ *[0-9]*: [0-9A-F]*:\([0-9A-F]\{4\}\) .*/\1/p'
-}
-
-unused() { # busy ports
-  local i
-  for ((i = 0; i < 16; i++)); do
-    [[ $1 != *"$(printf %04X $((base + i)))"* ]] || return 1
-  done
-}
-
 launch() { # node
   local n=$1 jvm
   read -r -a jvm <<< "${OSLOMSG_KAFKA_HEAP:--Xms128m -Xmx512m} ${OSLOMSG_KAFKA_JVM:--XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss512k}"
   [[ ! -s $home/kafka.jsa ]] || jvm+=("-XX:SharedArchiveFile=$home/kafka.jsa")
   starts=$((starts + 1))
   log[n]=$dir/node-$n/server-$starts.log
-  # The kernel kills the node when its guardian dies; sh looks whether that was before setpriv asked for it.
-  # shellcheck disable=SC2016 # for sh to expand
-  setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$$" \
-    "$java" "${jvm[@]}" -Djava.net.preferIPv4Stack=true -Dkafka.logs.dir="$dir/node-$n" \
+  guarded "$java" "${jvm[@]}" -Djava.net.preferIPv4Stack=true -Dkafka.logs.dir="$dir/node-$n" \
     "${log_config[@]}" "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file:$dir/certs/jwks.json" \
     -cp "$home/libs/*" kafka.Kafka "$dir/node-$n/server.properties" > "${log[n]}" 2>&1 < /dev/null &
   pid[n]=$! deadline[n]=$((SECONDS + 55))
@@ -214,116 +150,23 @@ launch() { # node
 launch_zookeeper() {
   mkdir -p "$dir/node-0"
   printf '%s\n' "dataDir=$dir/node-0" clientPortAddress=127.0.0.1 "clientPort=$((base + 15))" > "$dir/node-0/zoo.cfg"
-  # shellcheck disable=SC2016 # for sh to expand
-  setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$$" \
-    "$java" -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${log_config[@]}" -cp "$home/libs/*" \
+  guarded "$java" -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${log_config[@]}" -cp "$home/libs/*" \
     org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/node-0/zoo.cfg" \
     > "$dir/node-0/server.log" 2>&1 < /dev/null &
   pid[0]=$!
 }
 
-alive() { # node
-  [[ -n ${pid[$1]:-} ]] && kill -0 "${pid[$1]}" 2> /dev/null
-}
-
-# Waits, and listens meanwhile: the end of the caller must end a wait, too.
-pause() { # seconds
-  local line status=0
-  IFS= read -r -t "$1" line || status=$?
-  if ((status == 0)); then
-    pending+=("$line")
-  elif ((status <= 128)); then
-    exit 0
-  fi
-}
-
-# The functions below leave in `why` the reason of a failure.
-
-await_start() { # node
-  until grep -qsE 'Kafka Server started|KafkaServer id=[0-9]+\] started' "${log[$1]}"; do
-    alive "$1" || { why="node $1 ended while starting: $(last_error "$1")"; return 1; }
-    ((SECONDS < deadline[$1])) || { why="node $1 did not start in 55 s: $(last_error "$1")"; return 1; }
-    pause 0.05
-  done
+started() { # node
+  grep -qsE 'Kafka Server started|KafkaServer id=[0-9]+\] started' "${log[$1]}"
 }
 
 last_error() { # node
   grep -hE 'ERROR|FATAL|Exception|Error' "${log[$1]}" | tail -n 1 | cut -c1-300
 }
 
-await_end() { # node, seconds
-  local last=$((SECONDS + $2))
-  while alive "$1"; do
-    ((SECONDS < last)) || return 1
-    pause 0.05
-  done
-  # Collected, so that the shell does not report it later.
-  wait "${pid[$1]}" 2> /dev/null || true
-  pid[$1]=
-}
-
-await_pause() { # node: SIGSTOP takes effect some time after kill returned
-  local state
-  for ((;;)); do
-    state=$(sed 's/.*) //' "/proc/${pid[$1]}/stat" 2> /dev/null) || { why="node $1 ended"; return 1; }
-    [[ $state != T* ]] || return 0
-    pause 0.01
-  done
-}
-
-obey() { # command, node
-  local n=$2
-  if [[ "$1 $n" = "start all" ]]; then
-    start_all
-    return
-  fi
-  [[ $n =~ ^[1-9]$ && $n -le ${#nodes[@]} ]] || { why="no node '$n': nodes are ${nodes[*]}"; return 1; }
-  case $1 in
-    start)
-      ! alive "$n" || { why="node $n runs already"; return 1; }
-      launch "$n"
-      await_start "$n" || return 1
-      echo "ok start $n pid=${pid[n]}"
-      return ;;
-    stop | kill | pause | resume) ;;
-    *) why="unknown command '$1': start, stop, kill, pause, resume"; return 1 ;;
-  esac
-  alive "$n" || { why="node $n does not run"; return 1; }
-  case $1 in
-    stop)
-      kill -CONT "${pid[n]}"
-      kill -TERM "${pid[n]}"
-      # A broker that finds no quorum any more waits for it: the caller asked for the node to be down.
-      await_end "$n" 20 || { kill -KILL "${pid[n]}"; await_end "$n" 10; } ;;
-    kill) kill -KILL "${pid[n]}"; await_end "$n" 10 ;;
-    pause) kill -STOP "${pid[n]}"; await_pause "$n" ;;
-    resume) kill -CONT "${pid[n]}" ;;
-  esac || { why=${why:-node $n does not end}; return 1; }
-  echo "ok $1 $n"
-}
-
-# All that are down, at once: a node alone finds no quorum and does not come up.
-start_all() {
-  local n down=()
-  for n in "${nodes[@]}"; do alive "$n" || down+=("$n"); done
-  for n in "${down[@]}"; do launch "$n"; done
-  for n in "${down[@]}"; do await_start "$n" || return 1; done
-  echo "ok start all pids=$(IFS=,; echo "${pid[*]}")"
-}
-
-wipe() {
-  trap - EXIT
-  trap '' INT TERM HUP
-  local n
-  for n in "${!pid[@]}"; do alive "$n" && kill -KILL "${pid[n]}"; done
-  wait 2> /dev/null
-  [[ -z ${dir:-} ]] || rm -rf "$dir"
-}
-
 run() { # kind, properties...
-  local kind=$1 conf=plain n line why words
+  local kind=$1 conf=plain n line
   shift
-  exec {protocol}>&1
   case $kind in
     single) nodes=(1) ;;
     *) [[ $version != 2.* ]] || die "Kafka $version runs as single only" ;;&
@@ -332,17 +175,12 @@ run() { # kind, properties...
     *) die "unknown kind '$kind': single, cluster, secure" ;;
   esac
   need "$java" openjdk-17-jre-headless
-  need setpriv util-linux
   # The run that makes the archive of classes is a part of fetch.
   if ! fetched && [[ ${OSLOMSG_KAFKA_JVM:-} != *ArchiveClassesAtExit* ]]; then
     echo "fetching $version"
     fetch || exit 1
   fi
-  pid=() log=() deadline=() pending=() starts=0 why=
-  trap wipe EXIT
-  trap 'exit 1' INT TERM HUP
-  trap '' PIPE
-  reserve
+  guard
   if [[ $conf = secure ]]; then
     echo "certificates $dir/certs"
     IFS= read -r line || exit 0
@@ -363,18 +201,7 @@ run() { # kind, properties...
     await_start "$n" || { tail -n 40 "${log[n]}" >&2; die "$why"; }
   done
   ready "$kind"
-  # A test's standard error may be a pipe that its runner reads to the end: it must not wait for this process.
-  exec 2> "$dir/guardian.log"
-  while true; do
-    if ((${#pending[@]})); then
-      line=${pending[0]} pending=("${pending[@]:1}")
-    else
-      IFS= read -r line || exit 0
-    fi
-    read -r -a words <<< "$line"
-    why=
-    obey "${words[0]:-}" "${words[1]:-}" || echo "error $why"
-  done
+  serve
 }
 
 ready() { # kind
@@ -435,9 +262,7 @@ case ${1:-} in
     echo "$home" ;;
   run)
     (($# >= 2)) || die "run what: single, cluster, secure"
-    # In a session of its own, so that what ends the caller's process group leaves the guardian to do its work.
-    read -r _ _ _ _ _ session _ < /proc/$$/stat
-    [[ -t 0 || $session = "$$" ]] || exec setsid --wait "$0" "$@"
+    begin_run "$@"
     shift
     run "$@" ;;
   tool)

@@ -3,9 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use testkit::ProxyPorts;
+use testkit::certs;
+use testkit::guardian::{Guardian, Script, field, number};
+
 use crate::admin::{self, Operation, Resource};
-use crate::certs;
-use crate::guardian::{self, Guardian};
+
+/// What starts and ends the nodes.
+const SCRIPT: Script =
+    Script { product: "Kafka", path: concat!(env!("CARGO_MANIFEST_DIR"), "/kit/kafka.sh") };
 
 /// What is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +53,6 @@ pub enum Listener {
 /// The names in the guardian's answer, which are those of [`Listener`] in lower case.
 const LISTENERS: [&str; 8] =
     ["sasl", "tls", "mtls", "sasltls", "wronghost", "expired", "token", "kerberos"];
-
-/// The two ports of a node's listener for a test's own proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProxyPorts {
-    /// Where the proxy connects to, on 127.0.0.1.
-    pub broker: u16,
-    /// Where the proxy listens, on 127.0.0.1: the broker sends clients of this listener there.
-    pub advertised: u16,
-}
 
 /// A running Kafka. Dropping it kills the nodes, wipes their data and waits until both is done.
 ///
@@ -115,11 +112,11 @@ impl Kafka {
             Layout::Cluster => "cluster",
             Layout::Secure => "secure",
         };
-        let (guardian, ready) = Guardian::start(kind, properties);
+        let (guardian, ready) = Guardian::start(SCRIPT, kind, properties);
         let field = |name: &str| field(&ready, name).unwrap_or_default();
         Self {
             bootstrap: field("bootstrap").to_owned(),
-            proxies: field("proxied").split(',').filter_map(proxy_ports).collect(),
+            proxies: field("proxied").split(',').filter_map(ProxyPorts::parse).collect(),
             listeners: match layout {
                 Layout::Secure => LISTENERS.map(|name| (name.into(), field(name).into())).into(),
                 Layout::Single | Layout::Cluster => Vec::new(),
@@ -279,7 +276,7 @@ impl Kafka {
     ///
     /// `--bootstrap-server` is added. The names are those of `kit/kafka.sh`: topics, groups, acls, configs, ...
     pub fn tool(&self, name: &str, args: &[&str]) -> String {
-        guardian::tool(name, &[&["--bootstrap-server", &self.bootstrap], args].concat())
+        SCRIPT.output("tool", &[&[name, "--bootstrap-server", &self.bootstrap], args].concat())
     }
 
     fn ask(&self, command: &str, node: u32) -> String {
@@ -290,22 +287,4 @@ impl Kafka {
         // One test's panic leaves nothing half done here.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The value of `name=value` in an answer of the guardian; `dir` reaches to the end.
-fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
-    let start = format!("{name}=");
-    if name == "dir" {
-        return answer.split_once(&start).map(|(_, value)| value);
-    }
-    answer.split(' ').find_map(|part| part.strip_prefix(start.as_str()))
-}
-
-fn number(text: &str) -> u32 {
-    text.parse().unwrap_or_else(|_| panic!("not a process id: '{text}'"))
-}
-
-fn proxy_ports(text: &str) -> Option<ProxyPorts> {
-    let (broker, advertised) = text.split_once(':')?;
-    Some(ProxyPorts { broker: broker.parse().ok()?, advertised: advertised.parse().ok()? })
 }

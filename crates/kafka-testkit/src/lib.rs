@@ -12,23 +12,14 @@
 //!
 //! Between clients and nodes a [`Proxy`] can make the network as bad as a test needs it.
 //!
-//! The brokers are no children of the test: `kit/kafka.sh` is, the *guardian*, in a session of its own. It
-//! starts the brokers, obeys lines on its standard input, and when that ends, which the system sees to whatever
-//! happens to the test, it kills them and wipes their folder. Should the guardian be killed, the kernel kills
-//! the brokers, and the next run wipes the folder.
+//! The brokers are no children of the test: `kit/kafka.sh` is, their *guardian*, see the crate `testkit`.
 //!
 //! Needs Linux, Java 17 or later, and Maven for the first run, which fetches Kafka's jars into the user's cache
 //! folder. What is missing is an error, never a skipped test. This is a test's tool: everything panics on failure.
 
 mod admin;
-mod certs;
-mod guardian;
 mod kafka;
-mod names;
-mod proxy;
 
 pub use admin::{Operation, Resource};
-pub use certs::KEY_PASSWORD;
-pub use kafka::{Kafka, Layout, Listener, ProxyPorts, shared};
-pub use names::unique;
-pub use proxy::{Direction, Faults, Flips, Proxy};
+pub use kafka::{Kafka, Layout, Listener, shared};
+pub use testkit::{Direction, Faults, Flips, Proxy, ProxyPorts, certs::KEY_PASSWORD, unique};

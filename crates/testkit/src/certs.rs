@@ -1,4 +1,4 @@
-//! The certificates of a secure Kafka, its clients and its impostors. Elliptic-curve keys: six RSA keys would take
+//! The certificates of a secure broker, its clients and its impostors. Elliptic-curve keys: six RSA keys would take
 //! longer than the broker's start.
 
 use std::{
@@ -42,8 +42,18 @@ enum Term {
     Over,
 }
 
-/// Writes all files; see [`Kafka::certs`](crate::Kafka::certs) for what they are.
-pub(crate) fn write(folder: &Path) {
+/// Writes all files, in PEM. `NAME.crt` has its key in `NAME.key`.
+///
+/// | file | is |
+/// |---|---|
+/// | `ca.pem`, `ca.d` | the authority, as a file and as a folder |
+/// | `other-ca.pem` | an authority that no client should trust |
+/// | `server.crt`, `wronghost.crt`, `expired.crt`, `other.crt` | of brokers; `other.crt` is of the other authority |
+/// | `client.crt` | of `client-alice`; `client-enc.key` is its key under [`KEY_PASSWORD`] |
+/// | `stranger.crt`, `client-expired.crt` | of clients that a broker must refuse |
+/// | `server.pem`, `wronghost.pem`, `expired.pem`, `other.pem` | key stores for Kafka |
+/// | `token.key`, `jwks.json` | what signs tokens, and by what Kafka verifies them |
+pub fn write(folder: &Path) {
     fs::create_dir_all(folder).expect("the data folder can be written");
     let ca = authority(folder, "ca");
     let other = authority(folder, "other-ca");
@@ -152,7 +162,7 @@ fn token_key(folder: &Path) {
 }
 
 /// A signed token with these claims, for the listener with a token verifier.
-pub(crate) fn token(folder: &Path, claims: &str) -> String {
+pub fn token(folder: &Path, claims: &str) -> String {
     let key = PKey::private_key_from_pem(read(folder, "token.key").as_bytes());
     let key: PKey<Private> = key.expect("the kit's own key");
     let head = base64_url(br#"{"alg":"ES256","kid":"kit","typ":"JWT"}"#);
@@ -166,7 +176,7 @@ pub(crate) fn token(folder: &Path, claims: &str) -> String {
 }
 
 /// Waits until a listener shows the certificate of a key store.
-pub(crate) fn await_shown(address: &str, key_store: &Path) {
+pub fn await_shown(address: &str, key_store: &Path) {
     let pem = fs::read(key_store).expect("a key store of the kit");
     let wanted = X509::from_pem(&pem).expect("a key store has a certificate");
     let deadline = Instant::now() + Duration::from_secs(20);

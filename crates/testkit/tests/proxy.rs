@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_testkit::{
+use testkit::{
     Direction::{ToBroker, ToClient},
     Faults, Flips, Proxy,
 };

@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use crate::kafka::ProxyPorts;
 use owner::owns;
 use pump::{Connection, End, Pump};
 
@@ -54,6 +53,23 @@ pub struct Flips {
     pub every: u64,
     /// What it is changed by.
     pub seed: u64,
+}
+
+/// The two ports of a node's listener for a test's own proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProxyPorts {
+    /// Where the proxy connects to, on 127.0.0.1.
+    pub broker: u16,
+    /// Where the proxy listens, on 127.0.0.1. A broker that tells its clients where it is, as Kafka, names this.
+    pub advertised: u16,
+}
+
+impl ProxyPorts {
+    /// Reads `BROKER:ADVERTISED`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (broker, advertised) = text.split_once(':')?;
+        Some(Self { broker: broker.parse().ok()?, advertised: advertised.parse().ok()? })
+    }
 }
 
 /// A proxy in front of a node. Dropping it ends it, with all of its connections.

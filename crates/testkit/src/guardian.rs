@@ -1,7 +1,7 @@
-//! The process of `kit/kafka.sh run`: starting it, asking it, ending it. It knows the lines, not their meaning.
+//! The process of a kit's script: starting it, asking it, ending it. It knows the lines, not their meaning.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -11,14 +11,24 @@ use crate::certs;
 
 /// Longest wait for brokers to come up; the script gives up a little earlier and then says why.
 const START: Duration = Duration::from_secs(60);
-/// Longest wait for the jars, for a slow network.
+/// Longest wait for what the script must fetch, for a slow network.
 const FETCH: Duration = Duration::from_secs(900);
 /// Longest wait for the end of the guardian after its input has ended; usually 0.1 s.
 const END: Duration = Duration::from_secs(20);
 
+/// The script of a kit, which sources `guard.sh`.
+#[derive(Debug, Clone, Copy)]
+pub struct Script {
+    /// The broker's name, for errors.
+    pub product: &'static str,
+    /// Where the script is.
+    pub path: &'static str,
+}
+
 /// A running guardian; dropping it ends its brokers and waits until they are gone.
 #[derive(Debug)]
-pub(crate) struct Guardian {
+pub struct Guardian {
+    product: &'static str,
     child: Child,
     /// `None` once it was closed.
     commands: Option<ChildStdin>,
@@ -26,20 +36,23 @@ pub(crate) struct Guardian {
 }
 
 impl Guardian {
-    /// Starts `kafka.sh run KIND PROPERTIES...` and returns it with what follows `ready ` in its first answer.
+    /// Starts `SCRIPT run KIND PROPERTIES...` and returns it with what follows `ready ` in its answer.
+    ///
+    /// It may answer `fetching WHAT` before that, and `certificates FOLDER` when it wants them there.
     ///
     /// # Panics
     ///
-    /// With the script's reason when it does not come up within 60 s, or its jars not within 15 minutes.
-    pub(crate) fn start(kind: &str, properties: &[&str]) -> (Self, String) {
-        let mut child = Command::new(script())
+    /// With the script's reason when it does not come up within 60 s, or what it fetches not within 15 minutes.
+    pub fn start(script: Script, kind: &str, properties: &[&str]) -> (Self, String) {
+        let product = script.product;
+        let mut child = Command::new(script.path)
             .arg("run")
             .arg(kind)
             .args(properties)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{} does not run: {error}", script().display()));
+            .unwrap_or_else(|error| panic!("{} does not run: {error}", script.path));
         let commands = child.stdin.take();
         let stdout = child.stdout.take().expect("stdout is piped");
         let (sender, answers) = channel();
@@ -50,10 +63,10 @@ impl Guardian {
                 }
             }
         });
-        let mut guardian = Self { child, commands, answers };
+        let mut guardian = Self { product, child, commands, answers };
         let mut answer = guardian.answer("run", START);
         if answer.starts_with("fetching ") {
-            eprintln!("kafka-testkit: {answer}, once; this takes some seconds");
+            eprintln!("{product}: {answer}, once; this takes some seconds");
             answer = guardian.answer("fetch", FETCH);
         }
         if let Some(folder) = answer.strip_prefix("certificates ") {
@@ -64,7 +77,7 @@ impl Guardian {
         }
         match answer.strip_prefix("ready ") {
             Some(ready) => (guardian, ready.to_owned()),
-            None => panic!("Kafka ({kind}) does not start: {answer}"),
+            None => panic!("{product} ({kind}) does not start: {answer}"),
         }
     }
 
@@ -73,21 +86,25 @@ impl Guardian {
     /// # Panics
     ///
     /// When the answer is an error, or none comes within 60 s.
-    pub(crate) fn ask(&mut self, command: &str) -> String {
+    pub fn ask(&mut self, command: &str) -> String {
         let input = self.commands.as_mut().expect("commands are open until drop");
         writeln!(input, "{command}")
-            .unwrap_or_else(|error| panic!("Kafka's guardian is gone: {error}"));
+            .unwrap_or_else(|error| panic!("the guardian of {} is gone: {error}", self.product));
         let answer = self.answer(command, START);
         match answer.strip_prefix("ok ").filter(|rest| rest.starts_with(command)) {
             Some(rest) => rest.to_owned(),
-            None => panic!("Kafka: {command}: {answer}"),
+            None => panic!("{}: {command}: {answer}", self.product),
         }
     }
 
     fn answer(&self, command: &str, limit: Duration) -> String {
         self.answers.recv_timeout(limit).unwrap_or_else(|error| match error {
-            RecvTimeoutError::Timeout => panic!("Kafka: no answer to `{command}` within {limit:?}"),
-            RecvTimeoutError::Disconnected => panic!("Kafka's guardian ended during `{command}`"),
+            RecvTimeoutError::Timeout => {
+                panic!("{}: no answer to `{command}` within {limit:?}", self.product)
+            }
+            RecvTimeoutError::Disconnected => {
+                panic!("the guardian of {} ended during `{command}`", self.product)
+            }
         })
     }
 }
@@ -101,7 +118,10 @@ impl Drop for Guardian {
                 Ok(_) => continue,
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    eprintln!("kafka-testkit: the guardian did not end within {END:?}: killing it");
+                    eprintln!(
+                        "{}: the guardian did not end within {END:?}: killing it",
+                        self.product
+                    );
                     let _ = self.child.kill();
                     break;
                 }
@@ -111,29 +131,54 @@ impl Drop for Guardian {
     }
 }
 
-/// Runs `kafka.sh tool NAME ARGS...` and returns its standard output.
+impl Script {
+    /// Runs `SCRIPT WHAT ARGS...` and returns its standard output.
+    ///
+    /// # Panics
+    ///
+    /// With the output of both kinds when it fails or takes longer than 60 s.
+    pub fn output(self, what: &str, args: &[&str]) -> String {
+        let mut command = Command::new(self.path);
+        command.arg(what).args(args).stdin(Stdio::null());
+        output(&format!("{}: {what} {args:?}", self.product), command)
+    }
+}
+
+/// Runs a command and returns its standard output. `name` is what a failure is told of.
 ///
 /// # Panics
 ///
-/// With the tool's output when it fails or takes longer than 60 s.
-pub(crate) fn tool(name: &str, args: &[&str]) -> String {
-    let mut command = Command::new(script());
-    command.arg("tool").arg(name).args(args).stdin(Stdio::null());
+/// With the output of both kinds when it fails or takes longer than 60 s.
+pub fn output(name: &str, mut command: Command) -> String {
     let (sender, output) = channel();
-    // The thread that starts the tool must outlive it: the kernel kills the tool with that thread.
+    // The thread that starts the command must outlive it: the kernel may kill the command with that thread.
     thread::spawn(move || sender.send(command.output()));
     let output = output
         .recv_timeout(START)
-        .unwrap_or_else(|_| panic!("Kafka: {name} {args:?} takes longer than {START:?}"))
-        .unwrap_or_else(|error| panic!("{} does not run: {error}", script().display()));
+        .unwrap_or_else(|_| panic!("{name} takes longer than {START:?}"))
+        .unwrap_or_else(|error| panic!("{name} does not run: {error}"));
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        panic!("Kafka: {name} {args:?}: {}\n{stdout}{stderr}", output.status);
+        panic!("{name}: {}\n{stdout}{stderr}", output.status);
     }
     stdout
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("kit/kafka.sh")
+/// The value of `name=value` in an answer of the guardian; `dir` reaches to the end.
+pub fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let start = format!("{name}=");
+    if name == "dir" {
+        return answer.split_once(&start).map(|(_, value)| value);
+    }
+    answer.split(' ').find_map(|part| part.strip_prefix(start.as_str()))
+}
+
+/// A process id in an answer of the guardian.
+///
+/// # Panics
+///
+/// When it is none.
+pub fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("not a process id: '{text}'"))
 }
