@@ -20,6 +20,7 @@
 //! | `faults` | records that are no notifications, endpoints that fail |
 //! | `names` | exchanges and virtual hosts |
 //! | `close` | orderly ends |
+//! | `rpc` | remote calls |
 //! | `stage` | nothing: what the cases use |
 
 /// A row of a file's table: what the case needs, and the function that it is named after.
@@ -41,6 +42,7 @@ mod order;
 mod place;
 mod pools;
 mod report;
+mod rpc;
 mod send;
 mod stage;
 
@@ -221,6 +223,7 @@ pub fn cases() -> Vec<Case> {
         faults::cases(),
         names::cases(),
         close::cases(),
+        rpc::cases(),
     ]
     .concat()
 }

@@ -2,10 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-const RABBIT: &str = "oslo_messaging_rabbit";
 use crate::{
     Error, Secret,
-    config::{Config, Options},
+    config::{Config, Options, RABBIT},
     url::TransportUrl,
 };
 
@@ -83,7 +82,7 @@ impl RabbitOptions {
         let shared = Options::resolve("DEFAULT", config, &[])?;
         let options = Options::resolve(RABBIT, config, url.query())?;
         let seconds = |name| Duration::from_secs(options.int(name).unsigned_abs());
-        let parts = |name| Duration::from_secs_f64(options.float(name).max(0.0));
+        let parts = |name| options.seconds(name);
         let text = |name| Some(options.str(name)).filter(|text| !text.is_empty());
         let path = |name| text(name).map(PathBuf::from);
         let tls = options.boolean("ssl").then(|| Tls {

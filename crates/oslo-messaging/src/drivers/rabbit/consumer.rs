@@ -14,6 +14,7 @@ use lapin::{message::Delivery, options::BasicAckOptions};
 use tokio::sync::Semaphore;
 
 use super::{
+    Live,
     answers::Answers,
     config::RabbitOptions,
     message::{Request, read_request, unpacked},
@@ -34,11 +35,12 @@ use crate::{
 pub(super) struct RabbitServer {
     requests: Arc<Requests>,
     session: Session,
+    _live: Arc<Live>,
 }
 
 impl RabbitServer {
-    pub(super) fn new(requests: Arc<Requests>, session: Session) -> Self {
-        Self { requests, session }
+    pub(super) fn new(requests: Arc<Requests>, session: Session, live: Arc<Live>) -> Self {
+        Self { requests, session, _live: live }
     }
 }
 

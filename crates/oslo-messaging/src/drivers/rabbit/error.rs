@@ -47,4 +47,3 @@ pub(super) fn is_login(error: &lapin::Error) -> bool {
     let words = error.to_string();
     words.contains("ACCESS_REFUSED") && words.contains("ogin was refused")
 }
-

@@ -19,6 +19,7 @@ use lapin::{
 };
 
 use super::{
+    Live,
     config::RabbitOptions,
     message::{unique_id, unpacked},
     seen::Seen,
@@ -44,16 +45,12 @@ const DRAIN: Duration = Duration::from_secs(300);
 pub(super) struct RabbitListener {
     records: Arc<Records>,
     session: Session,
-    runtime: tokio::runtime::Handle,
+    live: Arc<Live>,
 }
 
 impl RabbitListener {
-    pub(super) fn new(
-        records: Arc<Records>,
-        session: Session,
-        runtime: tokio::runtime::Handle,
-    ) -> Self {
-        Self { records, session, runtime }
+    pub(super) fn new(records: Arc<Records>, session: Session, live: Arc<Live>) -> Self {
+        Self { records, session, live }
     }
 }
 
@@ -87,7 +84,7 @@ impl Subscription for RabbitListener {
             return;
         }
         let records = Arc::clone(&self.records);
-        self.runtime.spawn(async move {
+        self.live.handle().spawn(async move {
             for (acker, done) in answers {
                 // A connection that is gone gives the message again.
                 let _ = if done {
@@ -136,6 +133,8 @@ impl Drop for RabbitListener {
 pub(super) struct Records {
     queues: Vec<Queue>,
     names: Vec<Arc<str>>,
+    /// A number for each routing key, as they come: what has different ones is apart in a pool, too.
+    lanes_of: Mutex<HashMap<String, u64>>,
     prefetch: u16,
     requeues: bool,
     lanes: Lanes<Incoming>,
@@ -171,6 +170,7 @@ impl Records {
         let queues = queues(options, request);
         Arc::new(Self {
             names: queues.iter().map(|queue| Arc::from(queue.name.as_str())).collect(),
+            lanes_of: Mutex::default(),
             queues,
             prefetch: if options.prefetch == 0 { PREFETCH } else { options.prefetch },
             requeues: request.requeue,
@@ -294,7 +294,12 @@ impl Role for ListenerRole {
             return;
         }
         records.stats.received.add(1);
-        let Delivery { data, properties, acker, .. } = delivery;
+        let Delivery { data, properties, acker, routing_key, .. } = delivery;
+        let lane = {
+            let mut lanes = records.lanes_of.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = lanes.len() as u64;
+            *lanes.entry(routing_key.to_string()).or_insert(next)
+        };
         let body = match unpacked(&properties, data) {
             Ok(body) => body,
             Err(words) => {
@@ -320,7 +325,7 @@ impl Role for ListenerRole {
             headers: Vec::new(),
             body: Some(Bytes::from(body)),
             context_style: ContextStyle::Flattened,
-            token: Token { lane: queue as u64, slot: 0, period, offset },
+            token: Token { lane, slot: 0, period, offset },
         };
         records.lanes.push([incoming]);
     }
@@ -347,6 +352,8 @@ impl Role for ListenerRole {
         let until = Instant::now() + DRAIN;
         while Instant::now() < until {
             let records = &self.0;
+            // One may have come at the same time as the stop.
+            records.lanes.withdraw(|_| true);
             let is_empty = {
                 let state = records.lock();
                 state.answering == 0 && records.lanes.wait_empty(Duration::ZERO) == 0

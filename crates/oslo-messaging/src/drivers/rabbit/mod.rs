@@ -73,24 +73,33 @@ use crate::{
 };
 
 pub(crate) const SCHEME: &str = "rabbit";
+/// How long a subscription waits for its queues before it is left to itself.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The driver of `rabbit://`.
 pub(crate) struct RabbitDriver {
     options: Arc<RabbitOptions>,
     tls: Option<Arc<SslConnector>>,
     stats: Arc<Stats>,
-    live: OnceLock<Live>,
+    live: OnceLock<Arc<Live>>,
     /// Only one thread makes what lives.
     making: Mutex<()>,
     is_closed: AtomicBool,
 }
 
-/// What begins with the first use.
+/// What begins with the first use. Subscriptions keep it, too: they may outlive the transport.
 struct Live {
     runtime: Option<Runtime>,
     producer: Producer,
     answers: Arc<Answers>,
     replies: OnceLock<(Arc<Replies>, Arc<Session>)>,
+}
+
+impl Live {
+    fn handle(&self) -> tokio::runtime::Handle {
+        let runtime = self.runtime.as_ref().expect("a runtime is there until the drop");
+        runtime.handle().clone()
+    }
 }
 
 impl Drop for Live {
@@ -124,7 +133,7 @@ impl RabbitDriver {
         Hosts::new(&self.options, self.tls.clone())
     }
 
-    fn live(&self) -> Result<&Live, Error> {
+    fn live(&self) -> Result<&Arc<Live>, Error> {
         if let Some(live) = self.live.get() {
             return Ok(live);
         }
@@ -148,19 +157,14 @@ impl RabbitDriver {
         let handle = runtime.handle().clone();
         let answers = Answers::new(&self.options, producer.clone(), handle);
         let live = Live { runtime: Some(runtime), producer, answers, replies: OnceLock::new() };
-        Ok(self.live.get_or_init(|| live))
-    }
-
-    fn handle(live: &Live) -> tokio::runtime::Handle {
-        let runtime = live.runtime.as_ref().expect("a runtime is there until the drop");
-        runtime.handle().clone()
+        Ok(self.live.get_or_init(|| Arc::new(live)))
     }
 
     /// The queue of answers, which is made with the first call.
     fn replies<'a>(&self, live: &'a Live) -> &'a (Arc<Replies>, Arc<Session>) {
         live.replies.get_or_init(|| {
             let replies = Replies::new(self.options.reply_queue(&self.options.unique_name()));
-            let handle = Self::handle(live);
+            let handle = live.handle();
             let session =
                 Session::start(&self.options, self.hosts(), Arc::clone(&replies), &handle);
             (replies, Arc::new(session))
@@ -233,11 +237,12 @@ impl Driver for RabbitDriver {
 
     fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error> {
         let live = self.live()?;
-        let handle = Self::handle(live);
         let records = Records::new(&self.options, &request, Arc::clone(&self.stats));
         let role = Arc::new(ListenerRole(Arc::clone(&records)));
-        let session = Session::start(&self.options, self.hosts(), role, &handle);
-        Ok(Arc::new(RabbitListener::new(records, session, handle)))
+        let session = Session::start(&self.options, self.hosts(), role, &live.handle());
+        // What is sent from now on shall not be lost, where a broker answers.
+        let _ = session.ready(FIRST_WAIT);
+        Ok(Arc::new(RabbitListener::new(records, session, Arc::clone(live))))
     }
 
     fn rpc(&self) -> Option<&dyn RpcDriver> {
@@ -289,7 +294,7 @@ impl RpcDriver for RabbitDriver {
         }
         // Nothing is asked before its answer can come.
         let (session, producer) = (Arc::clone(session), live.producer.clone());
-        Self::handle(live).spawn(async move {
+        live.handle().spawn(async move {
             match session.settled().await {
                 Ok(()) => producer.send(publish),
                 Err(refused) if refused.is_final() => report.not_sent(false, refused.words),
@@ -319,8 +324,9 @@ impl RpcDriver for RabbitDriver {
         let stats = Arc::clone(&self.stats);
         let requests = Requests::new(&self.options, &serve, &unique, answers, stats);
         let role = Arc::new(ServerRole(Arc::clone(&requests)));
-        let session = Session::start(&self.options, self.hosts(), role, &Self::handle(live));
-        Ok(Arc::new(RabbitServer::new(requests, session)))
+        let session = Session::start(&self.options, self.hosts(), role, &live.handle());
+        let _ = session.ready(FIRST_WAIT);
+        Ok(Arc::new(RabbitServer::new(requests, session, Arc::clone(live))))
     }
 }
 
@@ -391,6 +397,12 @@ impl Done for NotificationSent {
                 detail: words,
             }),
         }
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("producer", &self.producer).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,4 @@
+//! The driver `rabbit` on a real RabbitMQ: one broker for the tests that leave it alone, one of its own for each that
+//! does not.
+
+mod conforms;
