@@ -24,7 +24,7 @@ KINDS = {
     cfg.ListOpt: "list",
     cfg.MultiStrOpt: "multi",
 }
-GROUPS = ("DEFAULT", "oslo_messaging_notifications", "oslo_messaging_kafka")
+GROUPS = ("DEFAULT", "oslo_messaging_notifications", "oslo_messaging_kafka", "oslo_messaging_rabbit")
 
 
 def described(group, opt):

@@ -93,6 +93,7 @@ fn a_configuration_without_a_mistake_is_left_alone() {
     let text = "[DEFAULT]\ndebug = true\nmy_ip = 10.0.0.1\ntransport_url = rabbit://u:p@h/\n\
                 [oslo_messaging_notifications]\ndriver = messagingv2\ndriver = log\n\
                 transport_url = kafka://$my_ip:9092/\n[oslo_messaging_rabbit]\nssl = true\n\
+                ssl_ca_file = /dev/null\n\
                 [oslo_messaging_kafka]\nconsumer_group = billing\n";
     let file = folder.file("nova.conf", text);
     let ended = run(&["config", "check", "--config-file", &file]).with(0);
@@ -215,6 +216,24 @@ fn a_projects_files_are_found_and_named_ones_come_in_their_order() {
     let args = ["send", "1", "--project", "novax", "--timeout", "0.5"];
     let sent = at_home(&home, &[], &args);
     assert!(matches!(sent.code, 69 | 75) && sent.err.contains("127.0.0.1:1"), "{sent:?}");
+}
+
+#[test]
+fn the_query_of_a_rabbit_url_has_the_options_of_its_driver() {
+    let url = |query: &str| format!("rabbit://h/?{query}");
+    let show = |query: &str, name: &str| {
+        let args = ["config", "show", name, "-f", "json", "--transport-url", &url(query)];
+        let list: serde_json::Value = serde_json::from_str(&run(&args).with(0).out).unwrap();
+        list[0].clone()
+    };
+    let shown = show("rabbit_quorum_queue=yes", "rabbit_quorum_queue");
+    assert_eq!((&shown["value"], &shown["group"]), (&true.into(), &"oslo_messaging_rabbit".into()));
+    let check =
+        run(&["config", "check", "--transport-url", &url("rabbit_qos_prefetch=1")]).with(78);
+    assert!(check.out.contains("rabbit_qos_prefetch_count"), "{}", check.out);
+    let both = url("rabbit_quorum_queue=yes&amqp_auto_delete=yes");
+    let check = run(&["config", "check", "--transport-url", &both]).with(78);
+    assert!(check.out.contains("amqp_auto_delete: quorum queues refuse it"), "{}", check.out);
 }
 
 #[test]

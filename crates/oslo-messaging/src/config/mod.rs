@@ -44,7 +44,9 @@ pub use self::{
     check::{Finding, Severity},
     discovery::Sources,
     ini::{Entry, Ini},
-    messaging::{KAFKA, NOTIFICATIONS, contradictions, markdown, messaging, table},
+    messaging::{
+        KAFKA, NOTIFICATIONS, RABBIT, contradictions, driver_group, markdown, messaging, table,
+    },
     opt::{DEFAULT, DefaultValue, Kind, Opt},
     options::Options,
     schema::{Schema, Setting},

@@ -34,6 +34,8 @@ pub struct Opt {
     pub secret: bool,
     /// Whether the reference oslo.messaging does not have it.
     pub ours: bool,
+    /// Whether it is read, checked and shown, and changes nothing here. The help says why.
+    pub without_effect: bool,
     /// Older `(group, name)` pairs that are still read.
     pub deprecated: &'static [(&'static str, &'static str)],
     /// What it does, with unit and the meaning of special values.
@@ -108,6 +110,8 @@ pub enum DefaultValue {
     Text(&'static str),
     /// The file name of the running program, such as `nova-compute`.
     ProgramName,
+    /// The name of this host, such as `node1`.
+    HostName,
 }
 
 impl Kind {
@@ -158,6 +162,7 @@ impl Opt {
             default: DefaultValue::Text(default),
             secret: false,
             ours: false,
+            without_effect: false,
             deprecated: &[],
             help,
         }
@@ -188,6 +193,13 @@ impl Opt {
     #[must_use]
     pub(super) const fn ours(mut self) -> Self {
         self.ours = true;
+        self
+    }
+
+    /// Accepted, and without effect: services have it in their files.
+    #[must_use]
+    pub(super) const fn without_effect(mut self) -> Self {
+        self.without_effect = true;
         self
     }
 

@@ -60,7 +60,9 @@ fn default(opt: &Opt) -> String {
     let text = match opt.default {
         DefaultValue::Text(text) => text,
         DefaultValue::Unset if matches!(opt.kind, Kind::MultiString) => "",
-        DefaultValue::Unset | DefaultValue::ProgramName => return "<None>".to_owned(),
+        DefaultValue::Unset | DefaultValue::ProgramName | DefaultValue::HostName => {
+            return "<None>".to_owned();
+        }
     };
     match Value::read(&opt.kind, &[text.to_owned()]) {
         Ok(value) => value.to_string(),

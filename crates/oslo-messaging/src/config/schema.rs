@@ -185,11 +185,11 @@ impl Schema {
             .map_err(|why| why.expected())
             .and_then(|texts| Value::read(&opt.kind, &texts));
         let value = match read {
-            Ok(Value::Text(text))
-                if text.is_empty() && opt.default == DefaultValue::ProgramName =>
-            {
-                Ok(Value::Text(program_name()))
-            }
+            Ok(Value::Text(text)) if text.is_empty() => Ok(Value::Text(match opt.default {
+                DefaultValue::ProgramName => program_name(),
+                DefaultValue::HostName => host_name(),
+                _ => text,
+            })),
             Ok(value) => Ok(value),
             Err(expected) => Err(Error::InvalidOption {
                 group: opt.group,
@@ -206,6 +206,11 @@ impl Schema {
 /// Whether a name, perhaps an older one, is that of an option in its group.
 fn is_name_of(opt: &Opt, name: &str) -> bool {
     opt.names().contains(&(opt.group, name))
+}
+
+/// The name of this host, such as `node1`.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The file name of the running program, such as `nova-compute`.

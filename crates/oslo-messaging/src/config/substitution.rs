@@ -143,7 +143,9 @@ impl<'a> Substitution<'a> {
             (None, DefaultValue::Text(text)) => {
                 self.enter(opt.group, opt.name, |this| this.template(opt.group, text))?
             }
-            (None, DefaultValue::Unset | DefaultValue::ProgramName) => return Ok(String::new()),
+            (None, DefaultValue::Unset | DefaultValue::ProgramName | DefaultValue::HostName) => {
+                return Ok(String::new());
+            }
         };
         match Value::read(&opt.kind, std::slice::from_ref(&text)) {
             Ok(value) => Ok(value.substitute()),

@@ -3,6 +3,8 @@
 //! Looks at files that options name, but asks no broker. What a driver refuses when it is opened is
 //! its own affair. Called by whoever checks a configuration, beside [`Schema::check`].
 
+mod rabbit;
+
 use std::{fs::File, path::Path};
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
         check::{Finding, Severity},
         value::Value,
     },
-    DEFAULT, KAFKA, NOTIFICATIONS, messaging,
+    DEFAULT, KAFKA, NOTIFICATIONS, RABBIT, messaging,
 };
 use crate::url::TransportUrl;
 
@@ -24,7 +26,8 @@ const SINKS: [&str; 6] = ["messaging", "messagingv2", "log", "noop", "test", "ro
 /// What is wrong between the options of messaging: credentials that are not used or missing, files
 /// that are not there, settings without effect in the mode that others choose.
 ///
-/// `url` is the transport URL for notifications, if there is one that can be read. Options that are
+/// `url` is the transport URL for notifications, if there is one that can be read; that for RPC is in the
+/// configuration. Options that are
 /// not valid by themselves are left to [`Schema::check`](super::super::Schema::check).
 #[must_use]
 pub fn contradictions(config: &Config, url: Option<&TransportUrl>) -> Vec<Finding> {
@@ -35,6 +38,10 @@ pub fn contradictions(config: &Config, url: Option<&TransportUrl>) -> Vec<Findin
         look.tls();
         look.sending();
         look.listening();
+    }
+    if let Some(url) = rabbit::rabbit_url(config, url) {
+        look.settings.extend(messaging().settings(RABBIT, config, url.query()));
+        look.rabbit(config);
     }
     look.findings
 }

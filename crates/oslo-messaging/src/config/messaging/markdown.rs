@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::{DEFAULT, KAFKA, NOTIFICATIONS, table};
+use super::{DEFAULT, KAFKA, NOTIFICATIONS, RABBIT, table};
 use crate::config::{
     opt::{DefaultValue, Kind, Opt},
     value::expected,
@@ -54,7 +54,7 @@ it is on purpose:
 const COLUMNS: &str = "| option | value | default | meaning |\n|---|---|---|---|\n";
 
 /// The parts of the page: group, whether ours, heading, introduction.
-const SECTIONS: [(&str, bool, &str, &str); 4] = [
+const SECTIONS: [(&str, bool, &str, &str); 5] = [
     (DEFAULT, false, "## [DEFAULT]", "Shared by all services and drivers."),
     (
         NOTIFICATIONS,
@@ -74,6 +74,13 @@ const SECTIONS: [(&str, bool, &str, &str); 4] = [
         "### Further options of [oslo_messaging_kafka]",
         "In the same group, and not known to oslo.messaging.",
     ),
+    (
+        RABBIT,
+        false,
+        "## [oslo_messaging_rabbit]",
+        "The RabbitMQ driver. Names, types and defaults are those of oslo.messaging; what is accepted \
+         without effect says why.",
+    ),
 ];
 
 /// The documentation of all options in Markdown: the text of `docs/options.md`.
@@ -92,6 +99,7 @@ fn row(opt: &Opt) -> String {
     let default = match opt.default {
         DefaultValue::Unset => "not set".to_owned(),
         DefaultValue::ProgramName => "the program's name".to_owned(),
+        DefaultValue::HostName => "the host's name".to_owned(),
         DefaultValue::Text("") => "empty".to_owned(),
         DefaultValue::Text(text) => format!("`{text}`"),
     };

@@ -1,8 +1,8 @@
 //! The options of messaging: the table that parsing, documentation, samples and other option
 //! objects follow, and what values of it contradict each other.
 //!
-//! The options themselves are data, group by group, in `services`, `kafka` and `kafka_ours`; a new
-//! one is an entry there and nothing elsewhere. The page of documentation is made in `markdown`;
+//! The options themselves are data, group by group, in `services`, `kafka`, `kafka_ours` and `rabbit`;
+//! a new one is an entry there and nothing elsewhere. The page of documentation is made in `markdown`;
 //! `contradictions` looks at what each value alone does not show. How options are found and read is
 //! the rest of `config`, which knows nothing of these.
 
@@ -10,6 +10,7 @@ mod contradictions;
 mod kafka;
 mod kafka_ours;
 mod markdown;
+mod rabbit;
 mod services;
 
 use std::sync::LazyLock;
@@ -27,6 +28,9 @@ pub const KAFKA: &str = "oslo_messaging_kafka";
 /// The group of the notifier.
 pub const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 
+/// The group of the RabbitMQ driver.
+pub const RABBIT: &str = "oslo_messaging_rabbit";
+
 const TEXT: Kind = Kind::String;
 const BIGGEST: i64 = 2_147_483_647;
 
@@ -39,6 +43,9 @@ static TABLE: LazyLock<Vec<Opt>> = LazyLock::new(|| {
         kafka_ours::SENDING,
         kafka_ours::LISTENING,
         kafka_ours::BOTH,
+        rabbit::CONNECTION,
+        rabbit::QUEUES,
+        rabbit::SENDING,
     ]
     .concat()
 });
@@ -46,6 +53,17 @@ static TABLE: LazyLock<Vec<Opt>> = LazyLock::new(|| {
 /// All options that the library knows, group by group.
 pub fn table() -> &'static [Opt] {
     &TABLE
+}
+
+/// The group of the driver that a URL's scheme names, whose options its query may have; `None` for a
+/// driver without options. `rabbit` gives [`RABBIT`].
+#[must_use]
+pub fn driver_group(scheme: &str) -> Option<&'static str> {
+    match scheme {
+        "kafka" => Some(KAFKA),
+        "rabbit" | "kombu" => Some(RABBIT),
+        _ => None,
+    }
 }
 
 /// The same as what [`Options`] are read by.

@@ -1,6 +1,6 @@
 //! The table by itself, and read from files, URLs and programs.
 
-use super::{Config, DEFAULT, KAFKA, NOTIFICATIONS, Options, table};
+use super::{Config, DEFAULT, KAFKA, NOTIFICATIONS, Options, RABBIT, table};
 use crate::{
     config::{DefaultValue, Ini, Kind, Opt, Origin, Value},
     error::Error,
@@ -91,6 +91,8 @@ fn every_help_is_a_sentence_and_every_default_has_a_meaning() {
         if opt.default == DefaultValue::Text("") && opt.name != "librdkafka_properties" {
             assert!(help.contains("Empty means"), "{}: {help}", opt.name);
         }
+        let excused = help.starts_with("Accepted without effect: ");
+        assert_eq!(opt.without_effect, excused, "{}: {help}", opt.name);
     }
 }
 
@@ -111,7 +113,7 @@ fn kafka(file: &str, pairs: &[(&str, &str)]) -> Result<Options, Error> {
 
 #[test]
 fn every_option_of_the_table_can_be_asked_for_and_has_a_valid_default() {
-    for group in [DEFAULT, NOTIFICATIONS, KAFKA] {
+    for group in [DEFAULT, NOTIFICATIONS, KAFKA, RABBIT] {
         let options = Options::resolve(group, &Config::new(), &[]).unwrap();
         for &Opt { name, kind, default, .. } in table().iter().filter(|o| o.group == group) {
             assert_eq!(options.origin(name), &Origin::Default, "{name}");
@@ -119,7 +121,8 @@ fn every_option_of_the_table_can_be_asked_for_and_has_a_valid_default() {
             match kind {
                 Kind::String | Kind::Choice(_) | Kind::ChoiceOrPrefix { .. } => {
                     let named = matches!(default, DefaultValue::Text(text) if !text.is_empty());
-                    let program = default == DefaultValue::ProgramName;
+                    let program =
+                        matches!(default, DefaultValue::ProgramName | DefaultValue::HostName);
                     assert_eq!(!options.str(name).is_empty(), named || program, "{name}");
                 }
                 Kind::Integer { min, .. } => assert!(options.int(name) >= min, "{name}"),

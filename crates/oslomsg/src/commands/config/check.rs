@@ -6,7 +6,7 @@ use oslo_messaging::{
     Error, Transport, TransportUrl,
     config::{
         Config, DEFAULT, Finding, KAFKA, NOTIFICATIONS, Origin, Setting, Severity, Value,
-        contradictions, messaging,
+        contradictions, driver_group, messaging,
     },
 };
 use serde_json::json;
@@ -46,8 +46,10 @@ fn findings(session: &Session) -> Vec<Finding> {
     let url = session.url();
     let parsed = url.as_deref().map(TransportUrl::parse);
     let known = parsed.as_ref().and_then(|parsed| parsed.as_ref().ok());
-    let query = known.filter(|url| url.scheme() == "kafka").map_or(&[][..], |url| url.query());
-    let mut findings = messaging().check(config, KAFKA, query);
+    let (group, query) = known
+        .and_then(|url| Some((driver_group(url.scheme())?, url.query())))
+        .unwrap_or((KAFKA, &[]));
+    let mut findings = messaging().check(config, group, query);
     findings.extend(contradictions(config, known));
     let place = url_place(session);
     match parsed {

@@ -2,7 +2,7 @@
 
 use oslo_messaging::{
     TransportUrl,
-    config::{KAFKA, NOTIFICATIONS, Origin, Setting, Value, messaging},
+    config::{NOTIFICATIONS, Origin, Setting, Value, driver_group, messaging},
 };
 use serde_json::json;
 
@@ -69,11 +69,11 @@ pub(super) fn settings(session: &Session) -> Vec<Setting> {
         config.set(NOTIFICATIONS, URL, url);
     }
     let url = session.url().and_then(|url| TransportUrl::parse(&url).ok());
-    let query = url.as_ref().filter(|url| url.scheme() == "kafka").map_or(&[][..], |u| u.query());
+    let of_url = url.as_ref().and_then(|url| Some((driver_group(url.scheme())?, url.query())));
     let groups = messaging().groups().into_iter();
     groups
         .flat_map(|group| {
-            let query = if group == KAFKA { query } else { &[] };
+            let query = of_url.filter(|(of, _)| *of == group).map_or(&[][..], |(_, query)| query);
             messaging().settings(group, &config, query)
         })
         .collect()
