@@ -2,3 +2,8 @@
 //! does not.
 
 mod conforms;
+mod faults;
+mod messages;
+mod refused;
+mod support;
+mod topology;

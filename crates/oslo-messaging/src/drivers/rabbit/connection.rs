@@ -216,6 +216,10 @@ fn login_words(
         );
         return Refused::new(address, Cause::Authentication, words);
     }
+    if options.tls.is_some() && error.to_string().contains("alert") {
+        // With TLS 1.3 the broker says what it thinks of a client's certificate only now.
+        return Refused::new(address, Cause::Authentication, format!("TLS: {error}"));
+    }
     match cause(error) {
         Cause::Authorization => {
             let words = format!("virtual host \"{}\": {error}", options.virtual_host);
@@ -231,8 +235,10 @@ fn login_words(
 fn tls_words(address: &str, error: std::io::Error) -> Refused {
     let words = error.to_string();
     let is_certificate = words.contains("certificate") || words.contains("alert");
-    let cause = if is_certificate { Cause::Authentication } else { Cause::Unreachable };
-    Refused::new(address, cause, words)
+    if is_certificate {
+        return Refused::new(address, Cause::Authentication, format!("TLS: {words}"));
+    }
+    Refused::new(address, Cause::Unreachable, words)
 }
 
 fn uri(options: &RabbitOptions, broker: &Broker) -> AMQPUri {
