@@ -18,7 +18,8 @@ without fake rdkafka
 without fake rdkafka-sys
 without fake tokio
 without kafka,ssl,zstd tokio
-for features in "" fake; do
+without rabbit rdkafka
+for features in "" fake rabbit; do
   cargo clippy --locked --quiet -p oslo-messaging --no-default-features --features "$features" --lib -- -D warnings
   echo "builds with features \"$features\""
 done

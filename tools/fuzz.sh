@@ -26,14 +26,14 @@ fi
 cargo build --quiet --locked --release --target "$triple"
 
 targets=("$@")
-((${#targets[@]})) || targets=(decode record url config topic ledger)
+((${#targets[@]})) || targets=(decode record url config topic ledger rpc)
 failed=()
 for target in "${targets[@]}"; do
   found=$cache/corpus/$target
   mkdir -p "$found"
   options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=1)
   case $target in
-    decode | record) options+=(-dict=dictionaries/json.dict -max_len=65536) ;;
+    decode | record | rpc) options+=(-dict=dictionaries/json.dict -max_len=65536) ;;
     url) options+=(-dict=dictionaries/url.dict -max_len=1024) ;;
     config) options+=(-dict=dictionaries/config.dict -max_len=4096) ;;
     *) options+=(-max_len=1024) ;;

@@ -77,6 +77,8 @@ const fn goal(
 
 const SLOW: What = What::EndToEnd { per_second: 20 };
 const FAST: What = What::EndToEnd { per_second: 1_000 };
+const CALLS: What = What::Calls { callers: 8 };
+const ONE_CALLER: What = What::Calls { callers: 1 };
 const TO_RAW: Against = Against::Ratio(RAW);
 const TO_DECODING: Against = Against::Ratio(RAW_DECODING);
 const TO_REFERENCE: Against = Against::Ratio(REFERENCE);
@@ -202,4 +204,23 @@ pub(crate) const GOALS: &[Goal] = &[
         0.1,
     )
     .of_driver(),
+    goal("calls, 8 callers, per second", CALLS, Figure::PerSecond, TO_RAW, Better::More, 0.7),
+    goal("calls, 8 callers, per second", CALLS, Figure::PerSecond, TO_REFERENCE, Better::More, 4.0),
+    goal("calls, 8 callers, p99 us", CALLS, Figure::P99Micros, TO_REFERENCE, Better::Less, 0.5),
+    goal(
+        "calls, 8 callers, CPU us of both sides",
+        CALLS,
+        Figure::CpuMicros,
+        TO_REFERENCE,
+        Better::Less,
+        0.5,
+    ),
+    goal(
+        "calls, one caller, p50 us",
+        ONE_CALLER,
+        Figure::P50Micros,
+        TO_REFERENCE,
+        Better::Less,
+        0.5,
+    ),
 ];

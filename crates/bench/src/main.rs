@@ -9,6 +9,7 @@
 //! | `work` | what every Rust program does: the corpus, its clock, its memory |
 //! | `raw` | a program on librdkafka alone, with ready-made bytes |
 //! | `ours` | the same on this library |
+//! | `calls` | remote calls on RabbitMQ, on lapin alone and on this library |
 //! | `python.py` | the same on Python's oslo.messaging, with either driver |
 //! | `count` | what is done to each notification without a broker |
 //! | `counts` | `make counts`: its instructions, by callgrind, beside those that are kept |
@@ -16,6 +17,7 @@
 //! Each measurement is a process of its own, so that CPU and memory are its own. The programs
 //! take turns within a round: what the machine does meanwhile hits all of them.
 
+mod calls;
 mod count;
 mod counts;
 mod goals;
@@ -34,6 +36,7 @@ use std::{
 };
 
 use kafka_testkit::{Kafka, Layout, unique};
+use rabbitmq_testkit::Rabbit;
 use rustix::process::{Pid, Signal, kill_process};
 
 use goals::GOALS;
@@ -49,6 +52,7 @@ struct Size {
     listened: usize,
     slow_ticks: usize,
     fast_ticks: usize,
+    calls: usize,
 }
 
 const FULL: Size = Size {
@@ -59,6 +63,7 @@ const FULL: Size = Size {
     listened: 100_000,
     slow_ticks: 100,
     fast_ticks: 4_000,
+    calls: 8_000,
 };
 
 const SHORT: Size = Size {
@@ -69,6 +74,7 @@ const SHORT: Size = Size {
     listened: 12_000,
     slow_ticks: 0,
     fast_ticks: 600,
+    calls: 1_600,
 };
 
 fn main() -> ExitCode {
@@ -85,6 +91,11 @@ fn main() -> ExitCode {
             println!("{}", serde_json::to_string(&measured).expect("numbers have a JSON form"));
             ExitCode::SUCCESS
         }
+        ["serve", program, json] => {
+            let job: Job = serde_json::from_str(json).expect("the bench writes its own jobs");
+            calls::serve(program, &job);
+            ExitCode::SUCCESS
+        }
         ["count", kind, passes] => {
             let passes = passes.parse().expect("the number of passes is a number");
             ExitCode::from(u8::from(!count::run(kind, passes)))
@@ -96,7 +107,7 @@ fn main() -> ExitCode {
         ["short", ref only @ ..] => bench(&SHORT, 2.0, only),
         _ => {
             eprintln!(
-                "usage: bench full|short [pipelined|one-by-one|threads|listen|end-to-end]...\n       \
+                "usage: bench full|short [pipelined|one-by-one|threads|listen|end-to-end|calls]...\n       \
                  bench counts FILE [renew]"
             );
             ExitCode::from(2)
@@ -111,10 +122,15 @@ fn bench(size: &Size, tolerance: f64, only: &[&str]) -> ExitCode {
     // Both drivers of Python's library are in one environment: what is compared is the driver.
     let python =
         env::var("BENCH_PYTHON").expect("tools/bench.sh names the Python with both drivers");
+    let rabbit = Rabbit::start();
     let run = |program: &str, what: What, count: usize, topic: &str| -> Measured {
+        let (url, bootstrap) = match what {
+            What::Calls { .. } => (rabbit.url("/"), rabbit.address()),
+            _ => (kafka.transport_url(), kafka.bootstrap()),
+        };
         let job = Job {
-            url: kafka.transport_url(),
-            bootstrap: kafka.bootstrap().to_owned(),
+            url,
+            bootstrap: bootstrap.to_owned(),
             what,
             count,
             topic: topic.to_owned(),
@@ -126,7 +142,9 @@ fn bench(size: &Size, tolerance: f64, only: &[&str]) -> ExitCode {
     for round in 0..=size.rounds {
         eprintln!("round {round} of {} ({:.0} s)", size.rounds, begun.elapsed().as_secs_f64());
         let backlog = unique("backlog");
-        run(RAW, What::Pipelined, size.listened, &backlog);
+        if only.is_empty() || only.contains(&"listen") {
+            run(RAW, What::Pipelined, size.listened, &backlog);
+        }
         let steps = [
             (What::Pipelined, size.pipelined, &[RAW, OURS, REFERENCE, DRIVER][..]),
             (What::OneByOne, size.one_by_one, &[RAW, OURS]),
@@ -139,6 +157,8 @@ fn bench(size: &Size, tolerance: f64, only: &[&str]) -> ExitCode {
                 size.fast_ticks,
                 &[RAW, OURS, REFERENCE, DRIVER],
             ),
+            (What::Calls { callers: 8 }, size.calls, &[RAW, OURS, REFERENCE]),
+            (What::Calls { callers: 1 }, size.calls / 4, &[RAW, OURS, REFERENCE]),
         ];
         for (what, count, programs) in steps {
             if count == 0 || !(only.is_empty() || only.contains(&what.name())) {

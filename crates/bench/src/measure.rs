@@ -47,6 +47,16 @@ impl Measured {
         Self { count, seconds, cpu_seconds, peak_kib, p50_micros, p99_micros }
     }
 
+    /// With the CPU of another process that took part.
+    pub(crate) fn with_cpu_of(mut self, seconds: f64) -> Self {
+        self.cpu_seconds += seconds;
+        self
+    }
+
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        self.cpu_seconds
+    }
+
     fn figure(&self, figure: Figure) -> f64 {
         match figure {
             Figure::PerSecond => self.count as f64 / self.seconds,

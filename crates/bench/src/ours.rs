@@ -12,7 +12,8 @@ use oslo_messaging::{
 };
 
 use crate::{
-    measure::Measured,
+    calls,
+    measure::{Measured, OURS},
     work::{Job, LIMIT, Watch, What, corpus, wait_for_tick},
 };
 
@@ -28,6 +29,7 @@ pub(crate) fn run(job: &Job) -> Measured {
         }
         What::Listen => listen(job),
         What::EndToEnd { per_second } => end_to_end(job, per_second),
+        What::Calls { callers } => calls::run(OURS, job, callers),
     }
 }
 

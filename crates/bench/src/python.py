@@ -1,17 +1,19 @@
 """The same on Python's oslo.messaging, as a service would use it. Prints what it measured as its last line.
 
     python.py reference|driver|stub JOB
+    python.py serve JOB
 
 `reference` is the library's own driver of Kafka. It confirms nothing that it sends: `pipelined` ends with the flush of
 its producer. Its listeners begin at the end of a topic, so `listen` first gives the group its place at the beginning.
 `driver` is this project's (`rkafka://`). `stub` only listens: it hands over objects that are ready, without a broker,
-so that what it costs is the library's executor and dispatcher.
+so that what it costs is the library's executor and dispatcher. `serve` is the other side of remote calls.
 """
 
 import json
 import logging
 import os
 import resource
+import subprocess
 import sys
 import threading
 import time
@@ -256,6 +258,62 @@ def end_to_end(transport, job, per_second):
     return watch.stop(job['count'], latencies)
 
 
+class Echo:
+    def echo(self, ctxt, **arguments):
+        return arguments
+
+
+def rpc_transport(job):
+    # It registers some of its options on the global object alone.
+    cfg.CONF([])
+    return oslo_messaging.get_rpc_transport(cfg.CONF, url=job['url'])
+
+
+def serve(job):
+    target = oslo_messaging.Target(topic=job['topic'], server='bench')
+    server = oslo_messaging.get_rpc_server(rpc_transport(job), target, [Echo()], executor='threading')
+    server.start()
+    before = time.process_time()
+    print('ready', flush=True)
+    sys.stdin.read()
+    print(time.process_time() - before, flush=True)
+
+
+def calls(job, callers):
+    server = subprocess.Popen(
+        [sys.executable, __file__, 'serve', json.dumps(job)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout.readline().strip() == 'ready'
+    client = oslo_messaging.get_rpc_client(rpc_transport(job), oslo_messaging.Target(topic=job['topic']))
+    context = {'user_id': 'u-1', 'project_id': 'p-1', 'request_id': 'req-1', 'roles': ['admin', 'member']}
+
+    def call(number):
+        answer = client.call(
+            context, 'echo', reboot_type='HARD', block_device_info=[1, 2, 3], number=number,
+            instance={'uuid': '0d2a7b9e-6f0c-4b7c-9a53-0e1b5a8c3f11', 'host': 'compute1', 'vcpus': 4})
+        assert answer['number'] == number
+    each, latencies, start = job['count'] // callers, [[] for _ in range(callers)], threading.Event()
+
+    def run(own):
+        start.wait()
+        for number in range(each):
+            begun = time.monotonic()
+            call(number)
+            own.append(time.monotonic() - begun)
+    for number in range(50):
+        call(number)
+    started = [threading.Thread(target=run, args=(own,)) for own in latencies]
+    for thread in started:
+        thread.start()
+    watch = Watch()
+    start.set()
+    for thread in started:
+        thread.join()
+    measured = watch.stop(each * callers, [latency for own in latencies for latency in own])
+    server.stdin.close()
+    measured['cpu_seconds'] += float(server.stdout.readline())
+    return measured
+
+
 def open_transport(program, job):
     conf = cfg.ConfigOpts()
     conf([])
@@ -273,8 +331,14 @@ def open_transport(program, job):
 def main():
     logging.basicConfig(level=logging.ERROR)
     program, job = sys.argv[1], json.loads(sys.argv[2])
-    transport, what = open_transport(program, job), job['what']
-    if what == 'pipelined':
+    if program == 'serve':
+        serve(job)
+        os._exit(0)
+    what = job['what']
+    transport = None if 'calls' in what else open_transport(program, job)
+    if 'calls' in what:
+        measured = calls(job, what['calls']['callers'])
+    elif what == 'pipelined':
         measured = pipelined(transport, job)
     elif what == 'listen':
         measured = listen(transport, job, program)

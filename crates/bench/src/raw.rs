@@ -25,7 +25,8 @@ use rdkafka::{
 };
 
 use crate::{
-    measure::Measured,
+    calls,
+    measure::{Measured, RAW},
     work::{Job, LIMIT, Watch, What, corpus, wait_for_tick},
 };
 
@@ -39,6 +40,7 @@ pub(crate) fn run(job: &Job) -> Measured {
         What::Threads { number } => under_way(job, number),
         What::Listen => listen(job, |record| record.len()),
         What::EndToEnd { per_second } => end_to_end(job, per_second),
+        What::Calls { callers } => calls::run(RAW, job, callers),
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum What {
     Listen,
     /// Send at a steady rate and receive, in one process.
     EndToEnd { per_second: u32 },
+    /// Call a method that echoes, on RabbitMQ, from so many callers at once.
+    Calls { callers: usize },
 }
 
 impl What {
@@ -39,11 +41,12 @@ impl What {
             Self::Threads { .. } => "threads",
             Self::Listen => "listen",
             Self::EndToEnd { .. } => "end-to-end",
+            Self::Calls { .. } => "calls",
         }
     }
 }
 
-/// What a program is told to do.
+/// What a program is told to do. For calls the addresses are those of RabbitMQ.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) url: String,

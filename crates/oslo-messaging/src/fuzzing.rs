@@ -10,6 +10,8 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "rabbit")]
+pub use crate::drivers::rabbit::fuzz_messages as rabbit_messages;
 use crate::{
     Error, Transport,
     driver::{

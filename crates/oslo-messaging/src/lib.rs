@@ -46,6 +46,7 @@
 //! | open a broker | [`Transport`], [`TransportUrl`], [`config`] |
 //! | send | [`Notifier`], [`Receipt`], [`Serializer`] |
 //! | listen | [`Listener`], [`Endpoint`], [`BatchEndpoint`], [`NotificationFilter`] |
+//! | call methods of other services | [`rpc`] |
 //! | bind another language | [`EncodedNotification`], [`PollListener`] |
 //! | read what came | [`Notification`], [`Payload`], [`Context`], [`wire`] |
 //! | write a driver | [`driver`] |
@@ -59,6 +60,7 @@
 //! | `ssl`, `zstd` (default) | TLS and SASL/SCRAM, and zstd compression, of librdkafka |
 //! | `oidc` (default) | tokens of an OpenID Connect server, for `sasl_mechanism = OAUTHBEARER` |
 //! | `ssl-vendored` | OpenSSL built from source and linked in |
+//! | `rabbit` | the driver of `rabbit://`: RPC and notifications over RabbitMQ, by lapin on tokio |
 //! | `fake` (default) | the driver of `fake:`, in memory |
 //! | `log-handler` | `NotificationLayer`: log events of `tracing` become notifications |
 //! | `conformance` | `conformance`: every case that a driver must pass, for its author |

@@ -318,3 +318,62 @@ pub(super) fn unpacked(properties: &BasicProperties, body: Vec<u8>) -> Result<Ve
         Err(error) => Err(format!("that does not unpack as {name}: {error}")),
     }
 }
+
+/// Reads a body in every way, as the fuzz target `rpc` has it: nothing panics, and what was read is
+/// the same once it was written and read again.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz_messages(body: &[u8]) {
+    use std::sync::Arc;
+
+    use crate::driver::{Destination, Retry, Target};
+
+    let packed = |name: &'static str| {
+        let mut headers = FieldTable::default();
+        headers.insert(COMPRESSION.into(), AMQPValue::LongString(name.into()));
+        unpacked(&BasicProperties::default().with_headers(headers), body.to_vec())
+    };
+    // Bodies that unpack to a great size take their time, and show nothing new.
+    if body.len() < 256 {
+        let _ = (packed(GZIP), packed(BZIP2[0]));
+    }
+    let _ = unique_id(body);
+    if let Ok(Request { request, reply, monitor, .. }) = read_request(body) {
+        let outgoing = RpcOutgoing {
+            target: Arc::new(Target::new("topic")),
+            destination: Destination::Topic,
+            request: request.clone(),
+            timeout: Duration::from_secs(1),
+            monitor,
+            retry: Retry::UntilTimeout,
+            at_least_once: false,
+        };
+        let parts = reply.as_ref().map(|(id, queue)| (id.as_str(), queue.as_str()));
+        let again =
+            read_request(&request_body(&outgoing, parts)).expect("what was written is read");
+        assert_eq!(again.request.method, request.method);
+        assert_eq!(again.request.namespace, request.namespace);
+        assert_eq!(again.request.version, request.version);
+        assert_eq!(again.reply, reply);
+    }
+    if let Ok(reply) = read_reply(body) {
+        let answer = match &reply.failure {
+            Some(failure) => Err(RemoteError::from_json(failure)),
+            None => Ok(reply.result.clone()),
+        };
+        let written = reply_body(&reply.id, Some(answer.as_ref()));
+        let again = read_reply(&written).expect("what was written is read");
+        assert_eq!(again.id, reply.id);
+        assert!(again.is_ending);
+        if let (Err(error), Some(failure)) = (answer, again.failure) {
+            // Names that have travelled lose what marks that, once.
+            let (again, first) = (RemoteError::from_json(&failure), error.to_json());
+            assert_eq!(again.message, error.message);
+            assert_eq!(again.traceback, error.traceback);
+            assert_eq!(RemoteError::from_json(&first).class, again.class);
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(body) {
+        let error = RemoteError::from_json(text);
+        assert!(!format!("{error}{error:?}").is_empty());
+    }
+}

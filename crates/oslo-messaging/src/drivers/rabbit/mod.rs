@@ -8,6 +8,7 @@
 //! | `message` | bodies and properties, both ways |
 //! | `connection` | one connection: TCP, TLS, login; and which host is next |
 //! | `producer` | sending: one connection for all, confirmations, what is sent again |
+//! | `declared` | what is declared before it is sent to |
 //! | `session` | consuming: a connection, its queues, its end and its return |
 //! | `replies` | answers to this process's calls |
 //! | `consumer` | requests for a server |
@@ -24,6 +25,7 @@ mod answers;
 mod config;
 mod connection;
 mod consumer;
+mod declared;
 mod error;
 mod listener;
 mod message;
@@ -51,6 +53,8 @@ use config::RabbitOptions;
 use connection::Hosts;
 use consumer::{RabbitServer, Requests, ServerRole};
 use listener::{ListenerRole, RabbitListener, Records};
+#[cfg(feature = "fuzzing")]
+pub use message::fuzz_messages;
 use message::{new_id, notification_body, request_body};
 use producer::{Done, End, Producer, Publish};
 use replies::Replies;

@@ -5,7 +5,7 @@
 //! knows it again.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     future::Future,
     pin::Pin,
     sync::{
@@ -25,9 +25,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::SendError, un
 use super::{
     config::RabbitOptions,
     connection::{Connection, Hosts},
+    declared::Declared,
     error::{Refused, cause},
     message::packed,
-    topology::{Exchange, Queue, declare_exchange, declare_queue, differs_in_durable},
+    topology::{Exchange, Queue},
 };
 use crate::{driver::Retry, error::Cause};
 
@@ -567,70 +568,5 @@ impl Air {
             flights: FuturesUnordered::new(),
             answered: Instant::now(),
         }
-    }
-}
-
-/// What was declared over a connection. It has a channel of its own, for one is closed by each
-/// refusal.
-struct Declared<'a> {
-    connection: &'a Connection,
-    channel: Option<Channel>,
-    exchanges: HashSet<Exchange>,
-    queues: HashSet<Queue>,
-}
-
-impl<'a> Declared<'a> {
-    fn new(connection: &'a Connection) -> Self {
-        Self { connection, channel: None, exchanges: HashSet::new(), queues: HashSet::new() }
-    }
-
-    /// Somebody has deleted what was declared.
-    fn forget(&mut self) {
-        self.exchanges.clear();
-        self.queues.clear();
-    }
-
-    async fn ensure(&mut self, options: &RabbitOptions, publish: &Publish) -> lapin::Result<()> {
-        if let Some(exchange) = &publish.exchange
-            && !self.exchanges.contains(exchange)
-        {
-            for as_it_is in [false, true] {
-                let channel = self.channel().await?;
-                match declare_exchange(&channel, exchange, as_it_is).await {
-                    Err(error) if !as_it_is && differs_in_durable(&error) => {}
-                    declared => {
-                        declared?;
-                        break;
-                    }
-                }
-            }
-            self.exchanges.insert(exchange.clone());
-        }
-        if let Some(queue) = &publish.queue
-            && !self.queues.contains(queue)
-        {
-            for as_it_is in [false, true] {
-                let channel = self.channel().await?;
-                match declare_queue(&channel, options, queue, as_it_is).await {
-                    Err(error) if !as_it_is && differs_in_durable(&error) => {}
-                    declared => {
-                        declared?;
-                        break;
-                    }
-                }
-            }
-            self.queues.insert(queue.clone());
-        }
-        Ok(())
-    }
-
-    async fn channel(&mut self) -> lapin::Result<Channel> {
-        if let Some(channel) = self.channel.as_ref().filter(|channel| channel.status().connected())
-        {
-            return Ok(channel.clone());
-        }
-        let channel = self.connection.channel().await?;
-        self.channel = Some(channel.clone());
-        Ok(channel)
     }
 }
