@@ -49,11 +49,13 @@ def without_traceback(text):
 
 def described(error):
     kind = kind_of(error)
+    # Where it is the first argument that has the traceback, it has the whole message; str() of it may be a repr().
+    first = str(error.args[0]) if error.args else ""
     described = {
         "kind": kind,
         "class": type(error).__name__,
         "module": type(error).__module__,
-        "message": without_traceback(str(error)),
+        "message": without_traceback(first if TRACEBACK in first else str(error)),
         "args": peer.written([without_traceback(part) for part in error.args]),
     }
     if kind == "remote":

@@ -51,6 +51,7 @@ rust_tests golden --workspace --test golden
 rust_tests oslo-config --workspace --test oslo_config -- --nocapture
 rust_tests test-kit --workspace --test testkit --test proxy
 rust_tests kafka --workspace --test kafka -- --skip interop::
+rust_tests rabbit --workspace --test rabbit -- --nocapture
 # All at once: its cases wait more than they work.
 rust_tests security --workspace --test security -- --nocapture --test-threads 16
 rust_tests hostile --workspace --test hostile
