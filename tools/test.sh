@@ -51,9 +51,9 @@ rust_tests golden --workspace --test golden
 rust_tests oslo-config --workspace --test oslo_config -- --nocapture
 rust_tests test-kit --workspace --test testkit --test proxy
 rust_tests kafka --workspace --test kafka -- --skip interop::
+rust_tests rabbit --workspace --test rabbit -- --nocapture --test-threads 2
 # All at once: its cases wait more than they work.
 rust_tests security --workspace --test security -- --nocapture --test-threads 16
-rust_tests rabbit --workspace --test rabbit -- --nocapture --test-threads 2 --skip interop::
 rust_tests hostile --workspace --test hostile
 rust_tests memory --workspace --test memory -- --nocapture --test-threads 1
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
