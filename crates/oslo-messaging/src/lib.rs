@@ -79,6 +79,7 @@ mod lanes;
 mod message;
 mod notify;
 mod receipt;
+mod reload;
 pub mod rpc;
 mod secret;
 #[cfg(feature = "kafka")]
@@ -109,6 +110,7 @@ pub use notify::{
     recorded_notifications,
 };
 pub use receipt::{FinalOutcome, Receipt, Sent};
+pub use reload::{Change, Reloaded};
 pub use secret::Secret;
 pub use stats::{Counter, Gauge, Stats};
 pub use target::Target;
