@@ -26,6 +26,8 @@ pub(super) enum Unusable {
     Secret,
     /// It refers to what nobody knows. The name may be a part of a password and is not kept.
     Unknown,
+    /// It refers to a group that nobody knows, which nothing can stand in for.
+    UnknownGroup,
     /// It refers to an option whose own value is not valid.
     Invalid { group: &'static str, name: &'static str },
 }
@@ -36,7 +38,7 @@ impl Unusable {
         match self {
             Self::Endless => "a value that does not refer to itself".to_owned(),
             Self::Secret => "a value that does not refer to a secret option".to_owned(),
-            Self::Unknown => {
+            Self::Unknown | Self::UnknownGroup => {
                 "a value that refers to known options only ($$ is a $ that refers to nothing)"
                     .to_owned()
             }
@@ -138,7 +140,11 @@ impl<'a> Substitution<'a> {
                 value => return value,
             }
         }
-        Err(Unusable::Unknown)
+        let is_known = |group: &str| schema.groups().contains(&group);
+        Err(match key.split_once('.') {
+            Some((group, _)) if !is_known(group) => Unusable::UnknownGroup,
+            _ => Unusable::Unknown,
+        })
     }
 
     fn option(&mut self, opt: &'static Opt) -> Result<String, Unusable> {
@@ -263,9 +269,9 @@ mod tests {
         for (value, expected) in [
             ("$unknown", Unusable::Unknown),
             ("$CONSUMER_GROUP", Unusable::Unknown),
-            ("${unknown.x}", Unusable::Unknown),
+            ("${unknown.x}", Unusable::UnknownGroup),
             ("${oslo_messaging_kafka.x}", Unusable::Unknown),
-            ("$consumer_group.", Unusable::Unknown),
+            ("$consumer_group.", Unusable::UnknownGroup),
             ("$max_poll_records", Unusable::Invalid { group: KAFKA, name: "max_poll_records" }),
         ] {
             let mut config = Config::new();
@@ -276,6 +282,7 @@ mod tests {
         // As if the group did not have it.
         let both = format!("[DEFAULT]\nmine=1\n[{KAFKA}]\nmine=$unknown\nclient_id=$mine");
         assert_eq!(client_id(&both).as_deref(), Some("1"));
+        assert_eq!(client_id(&both.replace("$unknown", "$unknown.x")), None);
         assert_eq!(
             invalid.expected(),
             "a value that refers to valid ones, and [oslo_messaging_kafka] retries is not"
