@@ -76,14 +76,15 @@ install() {
   fi
   "${as[@]}" apt-get update
   local get=("${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
-  if [[ " ${missing[*]} " = *" rabbitmq-server "* ]]; then
+  if [[ " ${missing[*]} " =~ \ (rabbitmq-server|krb5-kdc|krb5-admin-server)\  ]]; then
     without_services "${get[@]}" "${missing[@]}"
   else
     "${get[@]}" "${missing[@]}"
   fi
 }
 
-# The tests run a RabbitMQ of their own: that of the system, and its epmd, start neither now nor at boot.
+# The tests run a RabbitMQ and a Kerberos realm of their own: those of the system, and RabbitMQ's epmd, start
+# neither now nor at boot.
 without_services() { # command
   local policy=/usr/sbin/policy-rc.d ours=0 status=0
   if [[ ! -e $policy ]]; then
@@ -93,7 +94,10 @@ without_services() { # command
   "$@" || status=$?
   ((ours == 0)) || "${as[@]}" rm -f "$policy"
   ((status == 0)) || return "$status"
-  "${as[@]}" update-rc.d rabbitmq-server disable
+  local service
+  for service in rabbitmq-server krb5-kdc krb5-admin-server; do
+    [[ " ${missing[*]} " != *" $service "* ]] || "${as[@]}" update-rc.d "$service" disable
+  done
   ! has systemctl > /dev/null || "${as[@]}" systemctl disable --quiet epmd.service epmd.socket
 }
 

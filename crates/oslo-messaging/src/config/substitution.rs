@@ -26,8 +26,8 @@ pub(super) enum Unusable {
     Secret,
     /// It refers to what nobody knows. The name may be a part of a password and is not kept.
     Unknown,
-    /// It refers to a group that nobody knows, which nothing can stand in for.
-    UnknownGroup,
+    /// It refers to a group that nobody knows, or to a group itself: nothing can stand in for that.
+    Group,
     /// It refers to an option whose own value is not valid.
     Invalid { group: &'static str, name: &'static str },
 }
@@ -38,7 +38,7 @@ impl Unusable {
         match self {
             Self::Endless => "a value that does not refer to itself".to_owned(),
             Self::Secret => "a value that does not refer to a secret option".to_owned(),
-            Self::Unknown | Self::UnknownGroup => {
+            Self::Unknown | Self::Group => {
                 "a value that refers to known options only ($$ is a $ that refers to nothing)"
                     .to_owned()
             }
@@ -140,9 +140,11 @@ impl<'a> Substitution<'a> {
                 value => return value,
             }
         }
-        let is_known = |group: &str| schema.groups().contains(&group);
+        // To oslo.config `DEFAULT` is none.
+        let is_group = |name: &str| name != DEFAULT && schema.groups().contains(&name);
         Err(match key.split_once('.') {
-            Some((group, _)) if !is_known(group) => Unusable::UnknownGroup,
+            Some((group, _)) if !is_group(group) => Unusable::Group,
+            None if is_group(key) => Unusable::Group,
             _ => Unusable::Unknown,
         })
     }
@@ -269,9 +271,9 @@ mod tests {
         for (value, expected) in [
             ("$unknown", Unusable::Unknown),
             ("$CONSUMER_GROUP", Unusable::Unknown),
-            ("${unknown.x}", Unusable::UnknownGroup),
+            ("${unknown.x}", Unusable::Group),
             ("${oslo_messaging_kafka.x}", Unusable::Unknown),
-            ("$consumer_group.", Unusable::UnknownGroup),
+            ("$consumer_group.", Unusable::Group),
             ("$max_poll_records", Unusable::Invalid { group: KAFKA, name: "max_poll_records" }),
         ] {
             let mut config = Config::new();
@@ -282,7 +284,9 @@ mod tests {
         // As if the group did not have it.
         let both = format!("[DEFAULT]\nmine=1\n[{KAFKA}]\nmine=$unknown\nclient_id=$mine");
         assert_eq!(client_id(&both).as_deref(), Some("1"));
-        assert_eq!(client_id(&both.replace("$unknown", "$unknown.x")), None);
+        for group in ["$unknown.x", "$oslo_messaging_kafka"] {
+            assert_eq!(client_id(&both.replace("$unknown", group)), None);
+        }
         assert_eq!(
             invalid.expected(),
             "a value that refers to valid ones, and [oslo_messaging_kafka] retries is not"
