@@ -22,9 +22,9 @@ export OSLOMSG_CACHE := $(cache)
 export CARGO_TARGET_DIR ?= $(cache)/target
 
 # What the library does not turn on by itself.
-features := --features oslo-messaging/conformance,oslo-messaging/log-handler
+features := --features oslo-messaging/conformance,oslo-messaging/log-handler,oslomsg/gssapi
 
-.PHONY: demo test check nightly deny wheel python-tests services fuzz asan docs deps-build deps-test
+.PHONY: demo test check nightly deny wheel python-tests services fuzz asan docs deps-build deps-check deps-test
 
 demo: deps-build
 	cargo run --quiet --locked -p oslomsg -- demo
@@ -32,7 +32,7 @@ demo: deps-build
 test: deps-test
 	tools/test.sh
 
-check: deps-build
+check: deps-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(features) --locked --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(features) --locked --quiet
@@ -65,6 +65,10 @@ docs: deps-build
 
 deps-build:
 	@tools/install-deps.sh build
+	@tools/own-target.sh
+
+deps-check:
+	@tools/install-deps.sh check
 	@tools/own-target.sh
 
 deps-test:

@@ -13,7 +13,7 @@ for setting in opt-level=3 incremental=false debug-assertions=false overflow-che
   profile+=(--config "profile.dev.$setting")
 done
 # The whole workspace with the tests' features: another choice would build everything anew.
-cargo build --quiet --locked --workspace --features oslo-messaging/conformance,oslo-messaging/log-handler \
+cargo build --quiet --locked --workspace --features oslo-messaging/conformance,oslo-messaging/log-handler,oslomsg/gssapi \
   "${profile[@]}" --bin bench
 # Not the file itself, which the next build of the tests replaces.
 program=$(mktemp -d)/bench

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this project needs from Debian 12, if it is missing and if it may (root, or sudo without password):
 #   install-deps.sh build   to compile it
+#   install-deps.sh check   to compile it with every feature
 #   install-deps.sh test    to test it: real brokers, the reference oslo.messaging, certificates
 # What works counts, whatever it came from. Says nothing and exits 0 when nothing is missing; exits 1 with the
 # command to run when it may not install.
@@ -33,6 +34,10 @@ java_17() {
   ((major >= 17))
 }
 
+gssapi_module() {
+  compgen -G '/usr/lib*/*/sasl2/libgssapiv2.so*' || compgen -G '/usr/lib*/sasl2/libgssapiv2.so*'
+}
+
 build() {
   need gcc has cc
   need g++ has c++
@@ -43,6 +48,10 @@ build() {
   need zlib1g-dev header zlib.h
 }
 
+check() {
+  need libsasl2-dev header sasl/sasl.h
+}
+
 tests() {
   need openjdk-17-jre-headless java_17
   need maven has mvn
@@ -51,6 +60,10 @@ tests() {
   need util-linux has flock setpriv setsid
   need valgrind has valgrind
   need rabbitmq-server rabbitmq
+  PATH=$PATH:/usr/sbin need krb5-kdc has krb5kdc kdb5_util
+  PATH=$PATH:/usr/sbin need krb5-admin-server has kadmin.local
+  need krb5-user has kinit
+  need libsasl2-modules-gssapi-mit gssapi_module
 }
 
 install() {
@@ -63,14 +76,15 @@ install() {
   fi
   "${as[@]}" apt-get update
   local get=("${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
-  if [[ " ${missing[*]} " = *" rabbitmq-server "* ]]; then
+  if [[ " ${missing[*]} " =~ \ (rabbitmq-server|krb5-kdc|krb5-admin-server)\  ]]; then
     without_services "${get[@]}" "${missing[@]}"
   else
     "${get[@]}" "${missing[@]}"
   fi
 }
 
-# The tests run a RabbitMQ of their own: that of the system, and its epmd, start neither now nor at boot.
+# The tests run a RabbitMQ and a Kerberos realm of their own: those of the system, and RabbitMQ's epmd, start
+# neither now nor at boot.
 without_services() { # command
   local policy=/usr/sbin/policy-rc.d ours=0 status=0
   if [[ ! -e $policy ]]; then
@@ -80,7 +94,10 @@ without_services() { # command
   "$@" || status=$?
   ((ours == 0)) || "${as[@]}" rm -f "$policy"
   ((status == 0)) || return "$status"
-  "${as[@]}" update-rc.d rabbitmq-server disable
+  local service
+  for service in rabbitmq-server krb5-kdc krb5-admin-server; do
+    [[ " ${missing[*]} " != *" $service "* ]] || "${as[@]}" update-rc.d "$service" disable
+  done
   ! has systemctl > /dev/null || "${as[@]}" systemctl disable --quiet epmd.service epmd.socket
 }
 
@@ -98,8 +115,9 @@ cargo_is_there() {
 
 case ${1:-} in
   build) build ;;
-  test) build; tests ;;
-  *) echo "usage: install-deps.sh build|test" >&2; exit 2 ;;
+  check) build; check ;;
+  test) build; check; tests ;;
+  *) echo "usage: install-deps.sh build|check|test" >&2; exit 2 ;;
 esac
 install
 cargo_is_there

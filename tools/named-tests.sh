@@ -29,5 +29,5 @@ page() {
 }
 
 page docs/delivery.md 51
-page docs/security.md 12
+page docs/security.md 20
 ((missing == 0))

@@ -15,7 +15,7 @@ done
 echo "=== vendored OpenSSL"
 cargo build --locked -p oslo-messaging --features ssl-vendored
 echo "=== memory, a million notifications behind"
-OSLOMSG_MEMORY_BACKLOG=1000000 cargo test --locked --workspace --features oslo-messaging/conformance,oslo-messaging/log-handler \
+OSLOMSG_MEMORY_BACKLOG=1000000 cargo test --locked --workspace --features oslo-messaging/conformance,oslo-messaging/log-handler,oslomsg/gssapi \
   --test memory -- --nocapture --test-threads 1
 tools/old-brokers.sh
 tools/deny.sh

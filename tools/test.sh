@@ -36,7 +36,7 @@ rust_tests() {
 }
 
 # What the library does not turn on by itself.
-features=(--features oslo-messaging/conformance,oslo-messaging/log-handler)
+features=(--features oslo-messaging/conformance,oslo-messaging/log-handler,oslomsg/gssapi)
 
 stage format cargo fmt --all --check
 stage clippy cargo clippy --workspace --all-targets "${features[@]}" --locked --quiet -- -D warnings
@@ -58,7 +58,7 @@ rust_tests hostile --workspace --test hostile
 rust_tests memory --workspace --test memory -- --nocapture --test-threads 1
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
-rust_tests command-line --workspace --test cli --test config --test doctor --test spool --test real_kafka --test shutdown
+rust_tests command-line --workspace --test cli --test config --test doctor --test spool --test real_kafka --test shutdown --test reload --test secrets
 stage python tools/python-tests.sh
 # The others are `make services`.
 stage services python/tests/e2e/run.sh -k "everything and vhost and before"

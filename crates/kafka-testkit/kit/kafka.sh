@@ -2,9 +2,10 @@
 # Runs real Apache Kafka for tests, from the jars of Maven Central: no container, no root, no fixed port.
 #
 #   kafka.sh fetch                               get the jars and prepare them (once; `run` does it too)
-#   kafka.sh run single|cluster|secure [K=V...]  start, guard until standard input ends, then kill and wipe
+#   kafka.sh run KIND [K=V...]                   start, guard until standard input ends, then kill and wipe
 #   kafka.sh tool NAME ARGS...                   a tool: tool topics --bootstrap-server 127.0.0.1:PORT --list
 #
+# KIND is single, cluster, secure, or kerberos: as secure, with a realm and two listeners for its members.
 # K=V are more broker properties, e.g. broker.session.timeout.ms=9000; @DIR@ in them is the data folder.
 # `run` writes lines to standard output: "ready bootstrap=HOST:PORT[,...] ... dir=DIR" once clients can connect
 # ("fetching VERSION" before it when the jars are missing), or "error WHY" and the end. A secure run writes
@@ -31,7 +32,8 @@ else
   tool_log_config=(-Dlog4j2.configurationFile="$here/conf/tools-log4j2.properties")
 fi
 # The ports of a node, in their order; those after the fourth are of a secure one, which is alone in its block.
-ports=(CONTROLLER CLIENT PROXIED PROXY SASL TLS MTLS SASLTLS WRONGHOST EXPIRED TOKEN KERBEROS)
+ports=(CONTROLLER CLIENT PROXIED PROXY SASL TLS MTLS SASLTLS WRONGHOST EXPIRED TOKEN TOKENTLS KERBEROS KERBEROSTLS KDC)
+realm=OSLOMSG.TEST
 users=(admin alice bob) # in conf/secure.properties.in, too; the password of U is U-secret
 product=Kafka stride=4
 # shellcheck source=../../testkit/guard.sh
@@ -138,6 +140,7 @@ launch() { # node
   local n=$1 jvm
   read -r -a jvm <<< "${OSLOMSG_KAFKA_HEAP:--Xms128m -Xmx512m} ${OSLOMSG_KAFKA_JVM:--XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss512k}"
   [[ ! -s $home/kafka.jsa ]] || jvm+=("-XX:SharedArchiveFile=$home/kafka.jsa")
+  [[ ! -d $dir/realm ]] || jvm+=("-Djava.security.krb5.conf=$dir/realm/krb5.conf")
   starts=$((starts + 1))
   log[n]=$dir/node-$n/server-$starts.log
   guarded "$java" "${jvm[@]}" -Djava.net.preferIPv4Stack=true -Dkafka.logs.dir="$dir/node-$n" \
@@ -156,6 +159,65 @@ launch_zookeeper() {
   pid[0]=$!
 }
 
+# A Kerberos realm: its database, a key for the broker, and the users' keytabs. Its KDC counts as node 0 as
+# ZooKeeper does.
+launch_realm() {
+  local at=$dir/realm user
+  export KRB5_CONFIG=$at/krb5.conf KRB5_KDC_PROFILE=$at/kdc.conf
+  mkdir "$at"
+  # TCP alone, and no questions to a name server: what fails fails at once, and on loopback.
+  cat > "$at/krb5.conf" << END
+[libdefaults]
+  default_realm = $realm
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+  udp_preference_limit = 1
+[realms]
+  $realm = {
+    kdc = 127.0.0.1:$(port 1 KDC)
+  }
+[domain_realm]
+  127.0.0.1 = $realm
+  localhost = $realm
+END
+  cat > "$at/kdc.conf" << END
+[kdcdefaults]
+  kdc_listen = 127.0.0.1:$(port 1 KDC)
+  kdc_tcp_listen = 127.0.0.1:$(port 1 KDC)
+[realms]
+  $realm = {
+    database_name = $at/principal
+    key_stash_file = $at/stash
+    acl_file = $at/kadm5.acl
+    supported_enctypes = aes256-cts-hmac-sha1-96:normal aes128-cts-hmac-sha1-96:normal
+    max_life = 1h
+  }
+[logging]
+  kdc = FILE:$at/kdc.log
+END
+  {
+    kdb5_util -r "$realm" -P of-the-test create -s -W
+    kadmin.local -r "$realm" << END
+addprinc -randkey kafka/127.0.0.1
+ktadd -k $at/kafka.keytab kafka/127.0.0.1
+END
+    for user in "${users[@]}" carol mallory; do
+      printf '%s\n' "addprinc -randkey $user" "ktadd -k $at/$user.keytab $user"
+    done | cat - <(printf '%s\n' "cpw -randkey carol" "delprinc -force mallory") | kadmin.local -r "$realm"
+  } > "$at/setup.log" 2>&1 < /dev/null || true
+  for user in kafka "${users[@]}"; do
+    [[ -f $at/$user.keytab ]] || die "no realm: $(tail -n 3 "$at/setup.log")"
+  done
+  guarded krb5kdc -n -r "$realm" > "$at/kdc.out" 2>&1 < /dev/null &
+  pid[0]=$!
+  while ! (exec 9<> "/dev/tcp/127.0.0.1/$(port 1 KDC)") 2> /dev/null; do
+    alive 0 || die "no realm: $(cat "$at/kdc.out" "$at/kdc.log" 2> /dev/null | tail -n 3)"
+    pause 0.02
+  done
+}
+
 started() { # node
   grep -qsE 'Kafka Server started|KafkaServer id=[0-9]+\] started' "${log[$1]}"
 }
@@ -172,7 +234,15 @@ run() { # kind, properties...
     *) [[ $version != 2.* ]] || die "Kafka $version runs as single only" ;;&
     cluster) nodes=(1 2 3) ;;
     secure) nodes=(1) conf=secure ;;
-    *) die "unknown kind '$kind': single, cluster, secure" ;;
+    kerberos)
+      nodes=(1) conf=secure
+      # Where Debian has them, which is not in everybody's PATH.
+      PATH=$PATH:/usr/sbin
+      need krb5kdc krb5-kdc
+      need kadmin.local krb5-admin-server
+      mapfile -t -O "$#" kerberos < <(sed 's/#.*//; /^$/d' "$here/conf/kerberos.properties.in")
+      set -- "${kerberos[@]}" "$@" ;;
+    *) die "unknown kind '$kind': single, cluster, secure, kerberos" ;;
   esac
   need "$java" openjdk-17-jre-headless
   # The run that makes the archive of classes is a part of fetch.
@@ -187,6 +257,7 @@ run() { # kind, properties...
     [[ -f $dir/certs/server.pem ]] || die "no certificates in $dir/certs"
   fi
   [[ $version != 2.* ]] || launch_zookeeper
+  [[ $kind != kerberos ]] || launch_realm
   for n in "${nodes[@]}"; do
     mkdir -p "$dir/node-$n/data"
     render "$n" "$conf" "$@"
@@ -211,7 +282,7 @@ ready() { # kind
     pids+=("${pid[n]}")
     proxied+=("$(port "$n" PROXIED):$(port "$n" PROXY)")
   done
-  if [[ $1 = secure ]]; then
+  if [[ $1 = secure || $1 = kerberos ]]; then
     for n in "${ports[@]:4}"; do fields+=("${n,,}=127.0.0.1:$(port 1 $n)"); done
   else
     fields=("proxied=$(IFS=,; echo "${proxied[*]}")")
@@ -261,7 +332,7 @@ case ${1:-} in
     fetch
     echo "$home" ;;
   run)
-    (($# >= 2)) || die "run what: single, cluster, secure"
+    (($# >= 2)) || die "run what: single, cluster, secure, kerberos"
     begin_run "$@"
     shift
     run "$@" ;;

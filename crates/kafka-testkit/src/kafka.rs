@@ -22,6 +22,9 @@ pub enum Layout {
     Cluster,
     /// One node with a listener for each security protocol, and ACLs that allow nothing until told.
     Secure,
+    /// As [`Layout::Secure`], with a Kerberos realm: of the listeners, [`Listener::Internal`],
+    /// [`Listener::Sasl`] and the two of Kerberos. Needs Debian's krb5-kdc and krb5-admin-server.
+    Kerberos,
 }
 
 /// A listener of [`Layout::Secure`].
@@ -46,13 +49,27 @@ pub enum Listener {
     Expired,
     /// `SASL_PLAINTEXT` with OAUTHBEARER alone, whose tokens are verified: see [`Kafka::token`].
     Token,
-    /// Where a test lets the node listen by its own properties: they may name the port as `@KERBEROS@`.
+    /// The same with `SASL_SSL`.
+    TokenTls,
+    /// `SASL_PLAINTEXT` with GSSAPI alone, of [`Layout::Kerberos`]: see [`Kafka::realm`].
     Kerberos,
+    /// `SASL_SSL` with GSSAPI alone, of [`Layout::Kerberos`].
+    KerberosTls,
 }
 
 /// The names in the guardian's answer, which are those of [`Listener`] in lower case.
-const LISTENERS: [&str; 8] =
-    ["sasl", "tls", "mtls", "sasltls", "wronghost", "expired", "token", "kerberos"];
+const LISTENERS: [&str; 10] = [
+    "sasl",
+    "tls",
+    "mtls",
+    "sasltls",
+    "wronghost",
+    "expired",
+    "token",
+    "tokentls",
+    "kerberos",
+    "kerberostls",
+];
 
 /// A running Kafka. Dropping it kills the nodes, wipes their data and waits until both is done.
 ///
@@ -111,6 +128,7 @@ impl Kafka {
             Layout::Single => "single",
             Layout::Cluster => "cluster",
             Layout::Secure => "secure",
+            Layout::Kerberos => "kerberos",
         };
         let (guardian, ready) = Guardian::start(SCRIPT, kind, properties);
         let field = |name: &str| field(&ready, name).unwrap_or_default();
@@ -118,7 +136,9 @@ impl Kafka {
             bootstrap: field("bootstrap").to_owned(),
             proxies: field("proxied").split(',').filter_map(ProxyPorts::parse).collect(),
             listeners: match layout {
-                Layout::Secure => LISTENERS.map(|name| (name.into(), field(name).into())).into(),
+                Layout::Secure | Layout::Kerberos => {
+                    LISTENERS.map(|name| (name.into(), field(name).into())).into()
+                }
                 Layout::Single | Layout::Cluster => Vec::new(),
             },
             folder: field("dir").into(),
@@ -234,6 +254,15 @@ impl Kafka {
     pub fn certs(&self) -> PathBuf {
         assert!(!self.listeners.is_empty(), "only a secure Kafka has certificates");
         self.folder.join("certs")
+    }
+
+    /// The folder of the realm of [`Layout::Kerberos`], `OSLOMSG.TEST`: `krb5.conf` for `KRB5_CONFIG`, and the
+    /// keytabs `admin.keytab`, `alice.keytab`, `bob.keytab` of the users and `kafka.keytab` of the broker. The
+    /// key in `carol.keytab` was changed since, and `mallory` of `mallory.keytab` is no longer known.
+    pub fn realm(&self) -> PathBuf {
+        let realm = self.folder.join("realm");
+        assert!(realm.is_dir(), "only a Kafka with Kerberos has a realm");
+        realm
     }
 
     /// Lets a user do something from now on, such as `allow("alice", Resource::Topic("t"), Operation::Write)`.

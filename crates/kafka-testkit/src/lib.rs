@@ -22,4 +22,6 @@ mod kafka;
 
 pub use admin::{Operation, Resource};
 pub use kafka::{Kafka, Layout, Listener, shared};
-pub use testkit::{Direction, Faults, Flips, Proxy, ProxyPorts, certs::KEY_PASSWORD, unique};
+pub use testkit::{
+    Direction, Faults, Flips, Proxy, ProxyPorts, certs::KEY_PASSWORD, traces, unique,
+};

@@ -189,6 +189,29 @@ fn a_secure_node_listens_for_each_protocol() {
 }
 
 #[test]
+fn a_realm_gives_its_users_tickets_and_ends_with_its_node() {
+    let kafka = Kafka::with(Layout::Kerberos, &[]);
+    let realm = kafka.realm();
+    let ticket = |user: &str| {
+        let mut kinit = Command::new("kinit");
+        kinit.args(["-c", "MEMORY:testkit", "-k", "-t"]);
+        kinit.arg(realm.join(format!("{user}.keytab"))).arg(user);
+        kinit.env("KRB5_CONFIG", realm.join("krb5.conf")).status().unwrap().success()
+    };
+    assert!(ticket("alice") && !ticket("carol") && !ticket("mallory"));
+    for listener in [Listener::Kerberos, Listener::KerberosTls, Listener::Sasl] {
+        TcpStream::connect(kafka.listener(listener)).unwrap();
+    }
+    let conf = std::fs::read_to_string(realm.join("krb5.conf")).unwrap();
+    let (_, kdc) = conf.split_once("    kdc = ").unwrap();
+    let kdc = kdc.split_whitespace().next().unwrap();
+    TcpStream::connect(kdc).unwrap();
+    drop(kafka);
+    TcpStream::connect(kdc).unwrap_err();
+    assert!(!realm.exists());
+}
+
+#[test]
 fn missing_java_is_an_error_that_names_the_package() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_hold")).env("JAVA_HOME", "/nonexistent").output().unwrap();

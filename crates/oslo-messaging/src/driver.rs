@@ -27,7 +27,7 @@ use bytes::Bytes;
 pub use self::rpc::{
     Destination, ReplyTo, RpcDriver, RpcIncoming, RpcOutgoing, RpcSubscription, Serve,
 };
-use crate::{Error, message::Priority, wire::ContextStyle};
+use crate::{Error, message::Priority, url::TransportUrl, wire::ContextStyle};
 pub use crate::{
     key::MessageKey,
     receipt::{Acceptance, Failure, Report},
@@ -73,6 +73,18 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Whether a listener's record comes again when an endpoint fails; see
     /// [`Subscription::redelivery`].
     fn redelivers(&self) -> bool {
+        false
+    }
+
+    /// The group of options that this driver reads, such as `oslo_messaging_kafka`.
+    fn options_group(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Takes the users and passwords of a URL that is otherwise the driver's own, for connections
+    /// that come. `false`: it cannot, and has not.
+    fn take_credentials(&self, url: &TransportUrl) -> bool {
+        let _ = url;
         false
     }
 

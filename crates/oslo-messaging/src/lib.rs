@@ -81,6 +81,7 @@ mod lanes;
 mod message;
 mod notify;
 mod receipt;
+mod reload;
 pub mod rpc;
 mod secret;
 #[cfg(feature = "kafka")]
@@ -111,6 +112,7 @@ pub use notify::{
     recorded_notifications,
 };
 pub use receipt::{FinalOutcome, Receipt, Sent};
+pub use reload::{Change, Reloaded};
 pub use secret::Secret;
 pub use stats::{Counter, Gauge, Stats};
 pub use target::Target;

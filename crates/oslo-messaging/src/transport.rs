@@ -1,15 +1,20 @@
 //! From a transport URL to a driver: the only match on the scheme.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
 use crate::{
     Error,
-    config::{Config, Options},
+    config::{Config, DEFAULT, Options},
     driver::{Driver, MessageKey, Outgoing, Retry},
     message::Priority,
     receipt::{FinalOutcome, Receipt, Subject},
+    reload::{self, Mutable, Reloaded},
     stats::{Observer, Stats},
     target::Target,
     url::TransportUrl,
@@ -38,9 +43,44 @@ pub struct Transport {
 #[derive(Debug)]
 struct Inner {
     driver: Box<dyn Driver>,
+    /// As it was opened.
     url: TransportUrl,
-    config: Config,
+    /// Whether the program gave it; else the configuration did.
+    is_given: bool,
+    state: Mutex<State>,
     stats: Arc<Stats>,
+}
+
+/// What a configuration that is read again takes the place of.
+struct State {
+    config: Config,
+    /// With the users and passwords that count now.
+    url: TransportUrl,
+    /// What is built on this transport, while it lives.
+    mutables: Vec<Weak<dyn Mutable>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn new(
+        driver: Box<dyn Driver>,
+        url: TransportUrl,
+        is_given: bool,
+        config: Config,
+        stats: Arc<Stats>,
+    ) -> Arc<Self> {
+        let state = State { config, url: url.clone(), mutables: Vec::new() };
+        Arc::new(Self { driver, url, is_given, state: Mutex::new(state), stats })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A notification as its record's body, and what is said of it when it does not arrive.
@@ -85,7 +125,8 @@ impl Transport {
         &self.inner.stats
     }
 
-    /// The URL that was opened; its `Display` masks the passwords.
+    /// The URL that was opened; its `Display` masks the passwords. Users and passwords that a
+    /// [`reload`](Self::reload) brought are not in it.
     #[must_use]
     pub fn url(&self) -> &TransportUrl {
         &self.inner.url
@@ -137,6 +178,88 @@ impl Transport {
         self.inner.driver.redelivers()
     }
 
+    /// Takes a configuration that was read again, as on SIGHUP: what is mutable in the table of options
+    /// counts at once, for this transport and all notifiers on it, where the program itself has not
+    /// decided it. Of the transport URL, that are users and passwords, for connections that come.
+    /// All that has changed and needs a restart is named, in the log, too.
+    ///
+    /// ```
+    /// use oslo_messaging::{Notifier, Transport, config::{Config, NOTIFICATIONS}};
+    ///
+    /// # fn main() -> Result<(), oslo_messaging::Error> {
+    /// let mut config = Config::new();
+    /// config.set(NOTIFICATIONS, "transport_url", "fake:");
+    /// let transport = Transport::builder().config(config.clone()).for_notifications()?;
+    /// let notifier = Notifier::builder(&transport).build()?;
+    /// // Later, from the files again:
+    /// config.set(NOTIFICATIONS, "topics", "notifications,billing");
+    /// let reloaded = transport.reload(&config)?;
+    /// assert_eq!(reloaded.applied[0].name, "topics");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Mirrors `mutate_config_files` of oslo.config.
+    ///
+    /// # Errors
+    ///
+    /// As [`TransportBuilder::for_notifications`] and [`NotifierBuilder::build`](crate::NotifierBuilder::build)
+    /// with that configuration. Nothing has changed then.
+    pub fn reload(&self, config: &Config) -> Result<Reloaded, Error> {
+        let mut state = self.inner.state();
+        let url: TransportUrl = match self.inner.is_given {
+            true => state.url.clone(),
+            false => url_from(config, Purpose::Notifications)?.parse()?,
+        };
+        let driver = self.driver();
+        let group = driver.options_group();
+        if let Some(group) = group {
+            Options::resolve(group, config, url.query())?;
+        }
+        Options::resolve(DEFAULT, config, &[])?;
+        let notifications = Options::resolve(NOTIFICATIONS_GROUP, config, &[])?;
+        state.mutables.retain(|mutable| mutable.strong_count() > 0);
+        let mutables: Vec<_> = state.mutables.iter().filter_map(Weak::upgrade).collect();
+        let prepared = mutables.iter().map(|mutable| mutable.prepare(&notifications));
+        let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
+
+        let mut reloaded = Reloaded::default();
+        let named =
+            if notifications.is_set("transport_url") { NOTIFICATIONS_GROUP } else { DEFAULT };
+        if let Some((change, credentials_alone)) = reload::of_url(named, &state.url, &url) {
+            if credentials_alone && driver.take_credentials(&url) {
+                reloaded.applied.push(change);
+            } else {
+                reloaded.needs_restart.push(change);
+            }
+        }
+        prepared.into_iter().for_each(|put_in_place| put_in_place());
+        let configs = (&state.config, config);
+        let mut changes = reload::changes(&[DEFAULT, NOTIFICATIONS_GROUP], configs, &[]);
+        if let Some(group) = group {
+            changes.extend(reload::changes(&[group], configs, url.query()));
+        }
+        for (change, mutable) in changes {
+            let of = if mutable { &mut reloaded.applied } else { &mut reloaded.needs_restart };
+            of.push(change);
+        }
+        for change in &reloaded.applied {
+            tracing::info!("configuration read again: {change}");
+        }
+        for change in &reloaded.needs_restart {
+            tracing::warn!("configuration read again: {change} needs a restart");
+        }
+        (state.config, state.url) = (config.clone(), url);
+        Ok(reloaded)
+    }
+
+    /// Tells what is built on this transport of configurations that are read again.
+    pub(crate) fn watch(&self, mutable: Weak<dyn Mutable>) {
+        let mut state = self.inner.state();
+        state.mutables.retain(|mutable| mutable.strong_count() > 0);
+        state.mutables.push(mutable);
+    }
+
     /// Takes no more notifications, and waits until those that were handed over are confirmed or
     /// refused, at most `deadline`.
     ///
@@ -152,7 +275,7 @@ impl Transport {
     #[cfg(feature = "fuzzing")]
     pub(crate) fn over(driver: Box<dyn Driver>, stats: Arc<Stats>) -> Self {
         let url = TransportUrl::parse("fuzzing://").expect("a scheme is a URL");
-        Self { inner: Arc::new(Inner { driver, url, config: Config::new(), stats }) }
+        Self { inner: Inner::new(driver, url, true, Config::new(), stats) }
     }
 
     pub(crate) fn driver(&self) -> &dyn Driver {
@@ -165,7 +288,7 @@ impl Transport {
 
     /// The options of a group of the configuration.
     pub(crate) fn options(&self, group: &'static str) -> Result<Options, Error> {
-        Options::resolve(group, &self.inner.config, &[])
+        Options::resolve(group, &self.inner.state().config, &[])
     }
 
     /// `[oslo_messaging_notifications]`.
@@ -263,7 +386,8 @@ impl TransportBuilder {
                     .to_owned(),
             });
         }
-        Ok(Transport { inner: Arc::new(Inner { driver, url, config: self.config, stats }) })
+        let is_given = self.url.is_some();
+        Ok(Transport { inner: Inner::new(driver, url, is_given, self.config, stats) })
     }
 }
 
@@ -274,7 +398,7 @@ fn url_from(config: &Config, purpose: Purpose) -> Result<String, Error> {
             return Ok(options.str("transport_url").to_owned());
         }
     }
-    let options = Options::resolve("DEFAULT", config, &[])?;
+    let options = Options::resolve(DEFAULT, config, &[])?;
     if options.is_set("transport_url") {
         return Ok(options.str("transport_url").to_owned());
     }

@@ -115,6 +115,15 @@ impl TransportUrl {
         self.text(|secret| encoding::quote(secret, ""), |_, value| encoding::quote_plus(value))
     }
 
+    /// The same without users and passwords.
+    pub(crate) fn without_credentials(&self) -> Self {
+        let mut bare = self.clone();
+        for host in &mut bare.hosts {
+            (host.username, host.password) = (None, None);
+        }
+        bare
+    }
+
     /// Writes the URL with passwords and the values of query options as the caller shows them.
     fn text(
         &self,

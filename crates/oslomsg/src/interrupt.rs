@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends at once.
+//! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends at once. And SIGHUP, for
+//! commands that do something then.
 
 use std::{
     io, process,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 
@@ -23,11 +24,23 @@ pub(crate) struct Interrupt {
 impl Interrupt {
     /// From now on the two signals no longer end the process at once.
     pub(crate) fn install() -> io::Result<Self> {
+        Self::with_hangup(None)
+    }
+
+    /// The same, and SIGHUP calls `hangup`; without one it ends the process as usual.
+    pub(crate) fn with_hangup(hangup: Option<Box<dyn Fn() + Send>>) -> io::Result<Self> {
         let interrupt = Self::default();
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        if hangup.is_some() {
+            signals.add_signal(SIGHUP)?;
+        }
         let other = interrupt.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            for _ in signals.forever() {
+            for signal in signals.forever() {
+                if let (SIGHUP, Some(hangup)) = (signal, &hangup) {
+                    hangup();
+                    continue;
+                }
                 if std::mem::replace(&mut *other.lock(), true) {
                     process::exit(i32::from(Exit::Interrupted as u8));
                 }

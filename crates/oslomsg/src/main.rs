@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args` | the command line as it was written |
 //! | `session` | its global part, resolved |
+//! | `reload` | what SIGHUP does |
 //! | `commands` | one file and one function for each command |
 //! | `output` | how records and messages are shown |
 //! | `exit` | exit codes, and which error has which |
@@ -17,6 +18,7 @@ mod interrupt;
 #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "only tail writes JSON"))]
 mod json;
 mod output;
+mod reload;
 mod session;
 
 use std::{

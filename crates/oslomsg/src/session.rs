@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oslo_messaging::{
-    Transport, TransportBuilder,
+    Error, Transport, TransportBuilder,
     config::{Config, DEFAULT, KAFKA, NOTIFICATIONS, Origin, Setting, Sources, messaging},
 };
 
@@ -23,7 +23,29 @@ pub(crate) struct Session {
     pub(crate) timeout: Option<Duration>,
     /// How much goes to stderr.
     pub(crate) verbosity: Verbosity,
+    /// Where the configuration came from, and comes from again.
+    pub(crate) origins: Origins,
     url: Option<String>,
+}
+
+/// What the configuration is read from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origins {
+    sources: Sources,
+    properties: Vec<Property>,
+}
+
+impl Origins {
+    /// Files and environment, with what the command line says on top.
+    pub(crate) fn read(&self) -> Result<Config, Error> {
+        let mut config = self.sources.read()?;
+        if !self.properties.is_empty() {
+            let from_files = config.value(KAFKA, PROPERTIES).map_or("", |found| found.text);
+            let merged = merge(from_files, &self.properties);
+            config.set(KAFKA, PROPERTIES, merged);
+        }
+        Ok(config)
+    }
 }
 
 impl Session {
@@ -47,14 +69,10 @@ impl Session {
                 Named::Folder(path) => sources.folder(path),
             };
         }
-        let mut config = sources.read()?;
-        if !global.properties.is_empty() {
-            let from_files = config.value(KAFKA, PROPERTIES).map_or("", |found| found.text);
-            let merged = merge(from_files, &global.properties);
-            config.set(KAFKA, PROPERTIES, merged);
-        }
+        let origins = Origins { sources, properties: global.properties };
+        let config = origins.read()?;
         let url = global.transport_url.filter(|url| !url.is_empty());
-        Ok(Self { config, timeout: global.timeout, verbosity, url })
+        Ok(Self { config, timeout: global.timeout, verbosity, origins, url })
     }
 
     /// The transport URL that the command line gives.
@@ -104,11 +122,20 @@ impl Session {
     /// As [`transport`](Self::transport), for those who have more to say.
     pub(crate) fn transport_builder(&self, url: Option<&str>, config: &Config) -> TransportBuilder {
         let builder = Transport::builder().config(config.clone());
-        match url.map(str::to_owned).or_else(|| self.url()) {
+        // What the configuration names stays its own, and may change while it is read again.
+        let spoken = || self.url().filter(|url| self.url.is_some() || !config_has(config, url));
+        match url.map(str::to_owned).or_else(spoken) {
             Some(url) => builder.url(url),
             None => builder,
         }
     }
+}
+
+/// Whether the configuration itself names this URL, in the words that a driver has.
+fn config_has(config: &Config, url: &str) -> bool {
+    let found = config.value(NOTIFICATIONS, "transport_url");
+    let found = found.or_else(|| config.value(DEFAULT, "transport_url"));
+    found.is_some_and(|found| found.text.trim() == url)
 }
 
 /// A URL as this program knows its scheme: `rkafka` is what Python calls this library's `kafka`.

@@ -10,6 +10,7 @@ use std::{
 use kafka_testkit::{Kafka, Listener, Operation, Resource, unique};
 
 /// What is wrong, what `doctor` is asked, and what it answers.
+#[derive(Default)]
 struct Case<'a> {
     name: &'static str,
     url: String,
@@ -18,6 +19,7 @@ struct Case<'a> {
     step: &'static str,
     says: &'a str,
     code: i32,
+    environment: Vec<(&'static str, String)>,
 }
 
 fn check(case: &Case<'_>) -> String {
@@ -25,6 +27,7 @@ fn check(case: &Case<'_>) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_oslomsg"))
         .args(["--quiet", "--transport-url", &case.url, "doctor"])
         .args(&case.arguments)
+        .envs(case.environment.iter().map(|(name, value)| (name, value)))
         .output()
         .unwrap();
     let (out, took) = (String::from_utf8_lossy(&run.stdout).into_owned(), begun.elapsed());
@@ -77,6 +80,7 @@ fn doctor_names_the_step_of_each_refusal() {
         step,
         says,
         code,
+        ..Case::default()
     };
     let cases = [
         case("nothing wrong", &erin, "ok    group", &group, 0),
@@ -160,6 +164,74 @@ fn doctor_names_the_step_of_each_refusal() {
             ..case("no right to use the group", &erin, "FAIL  group", "another", 77)
         },
     ];
+    check_all(&cases);
+}
+
+/// Kerberos reads the environment of its process: each has a cache of tickets of its own.
+#[cfg(feature = "gssapi")]
+#[test]
+fn doctor_names_the_step_of_each_refusal_of_kerberos() {
+    let kafka = Kafka::with(kafka_testkit::Layout::Kerberos, &[]);
+    let (realm, group) = (kafka.realm(), unique("group"));
+    kafka.create_topic("seen.info", 1);
+    kafka.allow("alice", Resource::Topic("seen.info"), Operation::All);
+    kafka.allow("alice", Resource::Group(&group), Operation::Read);
+    let caches = realm.join("caches");
+    std::fs::create_dir(&caches).unwrap();
+    let case = |name, keytab: &str, principal: &str, step, says, code| Case {
+        name,
+        url: format!(
+            "kafka://{}/?security_protocol=SASL_PLAINTEXT&sasl_mechanism=GSSAPI\
+             &sasl_kerberos_keytab={}&sasl_kerberos_principal={principal}",
+            kafka.listener(Listener::Kerberos),
+            realm.join(keytab).display()
+        ),
+        arguments: ["--topic", "seen.info", "--group", &group].map(str::to_owned).into(),
+        step,
+        says,
+        code,
+        environment: vec![
+            ("KRB5_CONFIG", realm.join("krb5.conf").display().to_string()),
+            ("KRB5CCNAME", caches.join(unique("cache")).display().to_string()),
+        ],
+    };
+    let alice = |name, says| case(name, "alice.keytab", "alice", "FAIL  SASL", says, 77);
+    let mut cases = [
+        case("nothing wrong", "alice.keytab", "alice", "ok    login", "GSSAPI", 0),
+        case(
+            "key of somebody else",
+            "bob.keytab",
+            "alice",
+            "FAIL  SASL",
+            "sasl_kerberos_keytab",
+            77,
+        ),
+        case("old key", "carol.keytab", "carol", "FAIL  SASL", "sasl_kerberos_keytab", 77),
+        case("unknown", "mallory.keytab", "mallory", "FAIL  SASL", "sasl_kerberos_principal", 77),
+        case(
+            "no principal",
+            "alice.keytab",
+            "",
+            "FAIL  transport URL",
+            "sasl_kerberos_principal",
+            78,
+        ),
+        alice("no realm", "krb5.conf"),
+        alice("no such service", "sasl_kerberos_service_name"),
+    ];
+    cases[5].environment[0].1 = {
+        let conf = std::fs::read_to_string(realm.join("krb5.conf")).unwrap();
+        let (before, _) = conf.split_once("    kdc = ").unwrap();
+        let path = realm.join("down.conf");
+        std::fs::write(&path, format!("{before}    kdc = 127.0.0.1:1\n  }}\n")).unwrap();
+        path.display().to_string()
+    };
+    cases[6].url += "&sasl_kerberos_service_name=other";
+    check_all(&cases);
+}
+
+/// All at the same time.
+fn check_all(cases: &[Case<'_>]) {
     let failed: Vec<String> = thread::scope(|scope| {
         let running: Vec<_> = cases.iter().map(|case| scope.spawn(move || check(case))).collect();
         let ends = running.into_iter().map(thread::ScopedJoinHandle::join);

@@ -1,4 +1,5 @@
-//! What the test kits of the brokers share: the process that guards a broker, certificates, a bad network, names.
+//! What the test kits of the brokers share: the process that guards a broker, certificates, a bad network, names,
+//! a search for secrets.
 //!
 //! The brokers are no children of the test: a shell script is, the *guardian*, in a session of its own. It
 //! starts the brokers, obeys lines on its standard input, and when that ends, which the system sees to whatever
@@ -11,6 +12,8 @@ pub mod certs;
 pub mod guardian;
 mod names;
 mod proxy;
+mod traces;
 
 pub use names::unique;
 pub use proxy::{Direction, Faults, Flips, Proxy, ProxyPorts};
+pub use traces::traces;

@@ -19,6 +19,8 @@ pub(super) fn read(text: &str) -> Option<String> {
 }
 
 fn is_label(label: &str) -> bool {
+    // To Python's `$` the end is also before a last line feed.
+    let label = label.strip_suffix('\n').unwrap_or(label);
     (1..=63).contains(&label.len())
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !label.starts_with('-')
@@ -51,6 +53,8 @@ mod tests {
             ("a..", None),
             ("-a", None),
             ("a-", None),
+            ("a.b\n", Some("a.b\n")),
+            ("a.b\n\n", None),
             ("a_b", None),
             ("a b", None),
             ("[::1]", None),

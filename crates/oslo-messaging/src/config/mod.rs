@@ -38,6 +38,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use self::messaging::SINKS;
+#[cfg(feature = "kafka")]
+pub(crate) use self::messaging::{Mechanism, STRATEGIES, mechanism, mechanisms};
 #[cfg(feature = "log-handler")]
 pub(crate) use self::schema::program_name;
 pub use self::{

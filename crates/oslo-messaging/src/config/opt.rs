@@ -32,6 +32,9 @@ pub struct Opt {
     pub default: DefaultValue,
     /// Whether its value never shows in logs, `Debug` or errors.
     pub secret: bool,
+    /// Whether a running program takes another value of it, at
+    /// [`Transport::reload`](crate::Transport::reload).
+    pub mutable: bool,
     /// Whether the reference oslo.messaging does not have it.
     pub ours: bool,
     /// Whether it is read, checked and shown, and changes nothing here. The help says why.
@@ -161,6 +164,7 @@ impl Opt {
             kind,
             default: DefaultValue::Text(default),
             secret: false,
+            mutable: false,
             ours: false,
             without_effect: false,
             deprecated: &[],
@@ -186,6 +190,13 @@ impl Opt {
     #[must_use]
     pub const fn secret(mut self) -> Self {
         self.secret = true;
+        self
+    }
+
+    /// Taken while the program runs.
+    #[must_use]
+    pub const fn mutable(mut self) -> Self {
+        self.mutable = true;
         self
     }
 

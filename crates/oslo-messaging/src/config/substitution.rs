@@ -1,7 +1,7 @@
 //! `$name` and `${group.name}` in the values of files, as oslo.config replaces them.
 //!
 //! Mirrors `ConfigOpts._substitute`: `$$` and `\$` are a `$`; a bare name is looked for in the
-//! value's own group, then in `DEFAULT`; an option that nobody sets gives its default; a name stands
+//! value's own group, then in `DEFAULT`, also where the former refers to what nobody knows; an option that nobody sets gives its default; a name stands
 //! for its typed value, so that one that is not valid spoils what refers to it; a name that nobody
 //! knows is an error, for a `$` that is meant is written `$$`. Four things differ on purpose: a name
 //! that is no option of the table may still be one of the service whose file it is (`$my_ip`), so the
@@ -26,6 +26,8 @@ pub(super) enum Unusable {
     Secret,
     /// It refers to what nobody knows. The name may be a part of a password and is not kept.
     Unknown,
+    /// It refers to a group that nobody knows, or to a group itself: nothing can stand in for that.
+    Group,
     /// It refers to an option whose own value is not valid.
     Invalid { group: &'static str, name: &'static str },
 }
@@ -36,7 +38,7 @@ impl Unusable {
         match self {
             Self::Endless => "a value that does not refer to itself".to_owned(),
             Self::Secret => "a value that does not refer to a secret option".to_owned(),
-            Self::Unknown => {
+            Self::Unknown | Self::Group => {
                 "a value that refers to known options only ($$ is a $ that refers to nothing)"
                     .to_owned()
             }
@@ -115,8 +117,13 @@ impl<'a> Substitution<'a> {
     /// What a name stands for.
     fn value(&mut self, group: &str, key: &str) -> Result<String, Unusable> {
         let places = [key.split_once('.').unwrap_or((group, key)), (DEFAULT, key)];
-        if let Some(opt) = places.iter().find_map(|(group, name)| self.schema.find(group, name)) {
-            return self.option(opt);
+        let schema = self.schema;
+        for opt in places.iter().filter_map(|(group, name)| schema.find(group, name)) {
+            match self.option(opt) {
+                // As if there were no such option: what `DEFAULT` has of that name counts then.
+                Err(Unusable::Unknown) => {}
+                value => return value,
+            }
         }
         for (group, name) in places {
             // A variable does not tell names apart that differ in case only.
@@ -124,11 +131,22 @@ impl<'a> Substitution<'a> {
             let is_its_own = |found: &Found<'_>| {
                 !(is_upper && matches!(found.origin, Origin::Environment { .. }))
             };
-            if let Some(found) = self.config.value(group, name).filter(is_its_own) {
-                return self.enter(group, name, |this| this.text(group, &found));
+            if schema.find(group, name).is_some() {
+                continue;
+            }
+            let Some(found) = self.config.value(group, name).filter(is_its_own) else { continue };
+            match self.enter(group, name, |this| this.text(group, &found)) {
+                Err(Unusable::Unknown) => {}
+                value => return value,
             }
         }
-        Err(Unusable::Unknown)
+        // To oslo.config `DEFAULT` is none.
+        let is_group = |name: &str| name != DEFAULT && schema.groups().contains(&name);
+        Err(match key.split_once('.') {
+            Some((group, _)) if !is_group(group) => Unusable::Group,
+            None if is_group(key) => Unusable::Group,
+            _ => Unusable::Unknown,
+        })
     }
 
     fn option(&mut self, opt: &'static Opt) -> Result<String, Unusable> {
@@ -253,15 +271,21 @@ mod tests {
         for (value, expected) in [
             ("$unknown", Unusable::Unknown),
             ("$CONSUMER_GROUP", Unusable::Unknown),
-            ("${unknown.x}", Unusable::Unknown),
+            ("${unknown.x}", Unusable::Group),
             ("${oslo_messaging_kafka.x}", Unusable::Unknown),
-            ("$consumer_group.", Unusable::Unknown),
+            ("$consumer_group.", Unusable::Group),
             ("$max_poll_records", Unusable::Invalid { group: KAFKA, name: "max_poll_records" }),
         ] {
             let mut config = Config::new();
             let file = format!("[{KAFKA}]\nclient_id={value}\nmax_poll_records=many");
             config.add(Ini::parse(&file, "t.conf").unwrap());
             assert_eq!(text(&config, KAFKA, "client_id"), Err(expected), "{value}");
+        }
+        // As if the group did not have it.
+        let both = format!("[DEFAULT]\nmine=1\n[{KAFKA}]\nmine=$unknown\nclient_id=$mine");
+        assert_eq!(client_id(&both).as_deref(), Some("1"));
+        for group in ["$unknown.x", "$oslo_messaging_kafka"] {
+            assert_eq!(client_id(&both.replace("$unknown", group)), None);
         }
         assert_eq!(
             invalid.expected(),

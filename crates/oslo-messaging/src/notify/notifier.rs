@@ -1,9 +1,13 @@
 //! Sending: a notifier makes notifications and gives each to its sinks.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock, Weak},
+};
 
 use crate::{
     Error,
+    config::Options,
     driver::Retry,
     error::{Cause, Outcome},
     message::{Context, Notification, Payload, Priority},
@@ -12,6 +16,7 @@ use crate::{
         sink::{Sink, sink},
     },
     receipt::{Failure, Receipt, Subject},
+    reload::{Mutable, Prepared},
     target::Target,
     transport::Transport,
 };
@@ -39,11 +44,66 @@ use crate::{
 /// forgotten, here its receipt says so too.
 #[derive(Clone)]
 pub struct Notifier {
-    sinks: Arc<[Box<dyn Sink>]>,
+    /// Of all notifiers that come from one builder.
+    shared: Arc<Shared>,
     serializer: Option<Arc<dyn Serializer>>,
     transport: Transport,
     publisher_id: Arc<str>,
+    /// In place of the shared one.
+    retry: Option<Retry>,
+}
+
+/// What a configuration that is read again may change.
+struct Shared {
+    route: Arc<RwLock<Route>>,
+    given: Given,
+    transport: Transport,
+}
+
+/// Where notifications go.
+#[derive(Clone, Debug)]
+struct Route {
+    sinks: Arc<[Box<dyn Sink>]>,
     retry: Retry,
+}
+
+/// What the program has decided; the rest is the configuration's.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    drivers: Option<Vec<String>>,
+    topics: Option<Vec<Target>>,
+    retry: Option<i64>,
+}
+
+impl Given {
+    fn route(&self, transport: &Transport, options: &Options) -> Result<Route, Error> {
+        let drivers = self.drivers.as_deref().unwrap_or_else(|| options.list("driver"));
+        let topics = self.topics.clone().unwrap_or_else(|| {
+            options.list("topics").iter().map(|topic| Target::new(topic.as_str())).collect()
+        });
+        let topics: Vec<Arc<Target>> = topics.into_iter().map(Arc::new).collect();
+        let sinks = drivers
+            .iter()
+            // A blank `driver =` in a file is no sink.
+            .filter(|name| !name.is_empty())
+            .map(|name| sink(name, transport, &topics, options))
+            .collect::<Result<Vec<_>, _>>()?;
+        if sinks.is_empty() {
+            tracing::info!(
+                "[oslo_messaging_notifications] driver names no sink: notifications go nowhere"
+            );
+        }
+        let retry = Retry::from(self.retry.unwrap_or_else(|| options.int("retry")));
+        Ok(Route { sinks: sinks.into(), retry })
+    }
+}
+
+impl Mutable for Shared {
+    fn prepare(&self, options: &Options) -> Result<Prepared, Error> {
+        let new = self.given.route(&self.transport, options)?;
+        let route = Arc::clone(&self.route);
+        Ok(Box::new(move || *route.write().unwrap_or_else(PoisonError::into_inner) = new))
+    }
 }
 
 impl Notifier {
@@ -52,9 +112,7 @@ impl Notifier {
         NotifierBuilder {
             transport: transport.clone(),
             publisher_id: None,
-            drivers: None,
-            topics: None,
-            retry: None,
+            given: Given::default(),
             serializer: None,
         }
     }
@@ -69,7 +127,7 @@ impl Notifier {
     /// surely not stored: -1 until the delivery timeout, 0 none.
     #[must_use]
     pub fn prepare_retry(&self, retry: i64) -> Self {
-        Self { retry: Retry::from(retry), ..self.clone() }
+        Self { retry: Some(Retry::from(retry)), ..self.clone() }
     }
 
     /// Sends a notification of any priority, made of its parts.
@@ -117,10 +175,18 @@ impl Notifier {
             },
         };
         let notification = serialized.as_ref().unwrap_or(notification);
-        for sink in self.sinks.iter() {
-            sink.send(notification, self.retry, &receipt);
+        let Route { sinks, retry } = self.route();
+        for sink in sinks.iter() {
+            sink.send(notification, retry, &receipt);
         }
         receipt
+    }
+
+    /// Where notifications go now.
+    fn route(&self) -> Route {
+        let mut route = self.shared.route.read().unwrap_or_else(PoisonError::into_inner).clone();
+        route.retry = self.retry.unwrap_or(route.retry);
+        route
     }
 
     /// Sends at priority debug. See [`notify`](Self::notify).
@@ -162,10 +228,9 @@ impl Notifier {
 impl fmt::Debug for Notifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notifier")
-            .field("sinks", &self.sinks)
+            .field("route", &self.route())
             .field("transport", &self.transport)
             .field("publisher_id", &self.publisher_id)
-            .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
 }
@@ -177,9 +242,7 @@ impl fmt::Debug for Notifier {
 pub struct NotifierBuilder {
     transport: Transport,
     publisher_id: Option<String>,
-    drivers: Option<Vec<String>>,
-    topics: Option<Vec<Target>>,
-    retry: Option<i64>,
+    given: Given,
     serializer: Option<Arc<dyn Serializer>>,
 }
 
@@ -193,9 +256,10 @@ impl NotifierBuilder {
     /// Adds a sink: `messaging`, `messagingv2`, `log`, `noop`, `test` or `routing`. Default: the
     /// option `driver`, whose own default is none at all: notifications go nowhere, as in
     /// oslo.messaging. `routing` needs the option `routing_config`: the file that says which of the
-    /// others a notification goes to, read once, by [`build`](Self::build).
+    /// others a notification goes to, read by [`build`](Self::build) and by
+    /// [`Transport::reload`].
     pub fn driver(mut self, driver: impl Into<String>) -> Self {
-        self.drivers.get_or_insert_default().push(driver.into());
+        self.given.drivers.get_or_insert_default().push(driver.into());
         self
     }
 
@@ -206,7 +270,7 @@ impl NotifierBuilder {
 
     /// Adds a topic in an exchange.
     pub fn target(mut self, target: Target) -> Self {
-        self.topics.get_or_insert_default().push(target);
+        self.given.topics.get_or_insert_default().push(target);
         self
     }
 
@@ -214,7 +278,7 @@ impl NotifierBuilder {
     /// delivery timeout, 0 never. Default: the option `retry`. What may have been stored is never
     /// sent again.
     pub fn retry(mut self, retry: i64) -> Self {
-        self.retry = Some(retry);
+        self.given.retry = Some(retry);
         self
     }
 
@@ -232,27 +296,16 @@ impl NotifierBuilder {
     /// [`Error::File`] and [`Error::InvalidConfig`] for the routing file.
     pub fn build(self) -> Result<Notifier, Error> {
         let options = self.transport.notification_options()?;
-        let drivers = self.drivers.unwrap_or_else(|| options.list("driver").to_vec());
-        let topics = self.topics.unwrap_or_else(|| {
-            options.list("topics").iter().map(|topic| Target::new(topic.as_str())).collect()
-        });
-        let topics: Vec<Arc<Target>> = topics.into_iter().map(Arc::new).collect();
-        let sinks = drivers
-            .iter()
-            // A blank `driver =` in a file is no sink.
-            .filter(|name| !name.is_empty())
-            .map(|name| sink(name, &self.transport, &topics, &options))
-            .collect::<Result<Vec<_>, _>>()?;
-        if sinks.is_empty() {
-            tracing::info!(
-                "[oslo_messaging_notifications] driver names no sink: notifications go nowhere"
-            );
-        }
+        let route = Arc::new(RwLock::new(self.given.route(&self.transport, &options)?));
+        let transport = self.transport.clone();
+        let shared = Arc::new(Shared { route, given: self.given, transport });
+        let watched: Weak<dyn Mutable> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Mutable>));
+        self.transport.watch(watched);
         Ok(Notifier {
-            sinks: sinks.into(),
+            shared,
             serializer: self.serializer,
             publisher_id: self.publisher_id.unwrap_or_default().into(),
-            retry: Retry::from(self.retry.unwrap_or_else(|| options.int("retry"))),
+            retry: None,
             transport: self.transport,
         })
     }
@@ -263,9 +316,7 @@ impl fmt::Debug for NotifierBuilder {
         f.debug_struct("NotifierBuilder")
             .field("transport", &self.transport)
             .field("publisher_id", &self.publisher_id)
-            .field("drivers", &self.drivers)
-            .field("topics", &self.topics)
-            .field("retry", &self.retry)
+            .field("given", &self.given)
             .finish_non_exhaustive()
     }
 }

@@ -100,7 +100,7 @@ mod tests {
         Error,
         driver::Retry,
         message::{Context, Notification, Payload},
-        notify::sink::{ROUTED, Sink},
+        notify::sink::{Sink, routed as valid},
         receipt::{Receipt, Subject},
     };
 
@@ -139,7 +139,7 @@ mod tests {
         let make = |name: &str| -> Result<Box<dyn Sink>, Error> {
             Ok(Box::new(Named(name.to_owned(), Arc::clone(&called))))
         };
-        let routing = Routing::read(&file.0, &ROUTED, make).unwrap();
+        let routing = Routing::read(&file.0, &valid(), make).unwrap();
         let priority = priority.parse().unwrap();
         let sent = Notification::new("p", event_type, priority, Payload::null(), Context::empty());
         let subject = Subject {

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Error,
-    config::Options,
+    config::{Options, SINKS},
     driver::{Outgoing, Retry},
     message::{Context, Notification, Priority},
     notify::{mask::mask_json, routing::Routing},
@@ -18,10 +18,10 @@ use crate::{
     wire,
 };
 
-/// The names that `driver` may have.
-const NAMES: [&str; 6] = ["messaging", "messagingv2", "log", "noop", "test", "routing"];
 /// The names that a routing file may have: not its own.
-pub(super) const ROUTED: [&str; 5] = ["messaging", "messagingv2", "log", "noop", "test"];
+pub(super) fn routed() -> Vec<&'static str> {
+    SINKS.iter().copied().filter(|name| *name != "routing").collect()
+}
 
 /// One place that notifications go to.
 pub(super) trait Sink: fmt::Debug + Send + Sync {
@@ -47,11 +47,11 @@ pub(super) fn sink(
         "routing" => {
             let path = routing_file(options)?;
             let make = |name: &str| sink(name, transport, topics, options);
-            Ok(Box::new(Routing::read(path, &ROUTED, make)?))
+            Ok(Box::new(Routing::read(path, &routed(), make)?))
         }
         other => Err(Error::InvalidSetting {
             name: "driver",
-            reason: format!("no sink is called \"{other}\"; valid are {}", NAMES.join(", ")),
+            reason: format!("no sink is called \"{other}\"; valid are {}", SINKS.join(", ")),
         }),
     }
 }

@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 mod accepted;
+#[cfg(feature = "gssapi")]
+mod kerberos;
 #[path = "../log/mod.rs"]
 mod log;
 mod mended;

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use kafka_testkit::{Kafka, Listener, Operation, Resource, unique};
-use oslo_messaging::Transport;
+use oslo_messaging::{
+    Transport,
+    config::{Config, NOTIFICATIONS},
+};
 
 use crate::support::{LIMIT, kafka, listen, logged, note_errors, notifier, sasl, send, url};
 
@@ -15,12 +18,17 @@ const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 /// A notifier and a listener that are refused until `mend`; both are back soon after it.
 fn come_back(name: &str, url: &str, topic: &str, group: &str, mend: impl FnOnce()) {
+    let transport = Transport::for_notifications(&format!("{url}{IMPATIENT}")).unwrap();
+    come_back_on(name, &transport, topic, group, mend);
+}
+
+/// How soon they give up.
+const IMPATIENT: &str = "&delivery_timeout=8&connect_timeout=3";
+
+fn come_back_on(name: &str, transport: &Transport, topic: &str, group: &str, mend: impl FnOnce()) {
     note_errors();
-    let transport =
-        Transport::for_notifications(&format!("{url}&delivery_timeout=8&connect_timeout=3"))
-            .unwrap();
-    let (listener, told) = listen(&transport, topic, group).unwrap();
-    let notifier = notifier(&transport, topic);
+    let (listener, told) = listen(transport, topic, group).unwrap();
+    let notifier = notifier(transport, topic);
     // For longer than connect_timeout, and again and again: no refusal hides the next answer.
     let refused = Instant::now();
     while refused.elapsed() < REFUSED_FOR {
@@ -56,6 +64,26 @@ fn a_password_that_is_set_on_the_broker_lets_both_sides_in_again() {
     come_back("password set", &at, &unique("open"), &unique("open"), || {
         kafka().set_password(&user, "new");
     });
+}
+
+/// By a configuration that is read again.
+#[test]
+fn a_password_that_is_set_in_the_configuration_lets_both_sides_in_again() {
+    for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
+        let config = |user: &str| {
+            let at = format!("{}{IMPATIENT}", url(user, Listener::Sasl, &sasl(mechanism)));
+            let mut config = Config::new();
+            config.set(NOTIFICATIONS, "transport_url", at);
+            config
+        };
+        let wrong = config("mallory:wrong");
+        let transport = Transport::builder().config(wrong).for_notifications().unwrap();
+        let name = format!("{mechanism}, configuration read");
+        come_back_on(&name, &transport, &unique("open"), &unique("open"), || {
+            let reloaded = transport.reload(&config("alice:alice-secret")).unwrap();
+            assert_eq!((reloaded.applied.len(), reloaded.needs_restart.len()), (1, 0));
+        });
+    }
 }
 
 #[test]

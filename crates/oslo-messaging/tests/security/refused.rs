@@ -6,16 +6,16 @@ use kafka_testkit::{Listener, Operation, Resource, unique};
 use oslo_messaging::{Error, Outcome, Transport};
 
 use crate::support::{
-    LIMIT, TOLD_WITHIN, cert, each, failure, kafka, listen, logged, note_errors, notifier, sasl,
-    send, url,
+    LIMIT, TOLD_WITHIN, cert, each, failure, kafka, listen, logged, note_errors, notifier, row,
+    sasl, send, url,
 };
 
-struct Case {
-    name: &'static str,
-    url: String,
-    topic: String,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) url: String,
+    pub(crate) topic: String,
     /// What the error says: the reason and what to do, each in one of the ways given.
-    says: &'static [&'static str],
+    pub(crate) says: &'static [&'static str],
 }
 
 fn case(name: &'static str, url: String, says: &'static [&'static str]) -> Case {
@@ -76,11 +76,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn line(case: &Case, side: &str, (text, told): (String, Duration)) -> String {
     assert!(says(&text, case.says), "{}, {side}: {text}", case.name);
     assert!(told < TOLD_WITHIN, "{}, {side}: told after {told:?}", case.name);
-    format!("{:<32} {side:<8} {:>6} ms  {text}", case.name, told.as_millis())
+    row(case.name, &case.url, side, told, &text)
 }
 
 /// Both sides of each case, all at the same time.
-fn both_are_told(cases: &[Case]) {
+pub(crate) fn both_are_told(cases: &[Case]) {
     note_errors();
     let sides: Vec<(&Case, bool)> = cases.iter().flat_map(|c| [(c, true), (c, false)]).collect();
     each(&sides, |(case, sends)| match sends {

@@ -118,6 +118,24 @@ pub(crate) fn passes(url: &str) -> Duration {
     took
 }
 
+/// A line of the table of what is let in and what is refused: `... -- --nocapture | grep '^|'` has it whole.
+pub(crate) fn row(what: &str, url: &str, side: &str, took: Duration, text: &str) -> String {
+    let (_, query) = url.split_once('?').unwrap_or((url, ""));
+    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name));
+    let protocol = value("security_protocol=").unwrap_or("PLAINTEXT");
+    let mechanism = match value("sasl_mechanism=") {
+        _ if !protocol.starts_with("SASL") => "-",
+        given => given.unwrap_or("PLAIN"),
+    };
+    let took = took.as_millis();
+    format!("| {protocol:<14} | {mechanism:<13} | {what:<40} | {side:<8} | {took:>6} ms | {text} |")
+}
+
+/// The same for both sides of a notification that came through.
+pub(crate) fn accepted(what: &str, url: &str, took: Duration) -> String {
+    row(what, url, "both", took, "accepted")
+}
+
 /// Runs each case on a thread of its own and prints their lines in order; panics with all that failed.
 pub(crate) fn each<T: Send + Sync>(cases: &[T], run: impl Fn(&T) -> String + Sync) {
     let ends: Vec<_> = thread::scope(|scope| {

@@ -5,7 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -15,12 +15,15 @@ use kafka_testkit::{Listener, Operation, Resource, unique};
 use oslo_messaging::{Error, Transport};
 
 use crate::support::{
-    LIMIT, TOLD_WITHIN, failure, kafka, listen, logged, note_errors, notifier, passes, send, url,
+    LIMIT, TOLD_WITHIN, accepted, cert, each, failure, kafka, listen, logged, note_errors,
+    notifier, passes, row, send, url,
 };
 
 /// A token server: client credentials in, signed tokens of `life` out. It ends with the test process.
 struct TokenServer {
     url: String,
+    /// While it is set, whoever asks is hung up on.
+    is_away: Arc<AtomicBool>,
     given: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
 }
@@ -32,14 +35,19 @@ impl TokenServer {
         let url = format!("http://{}/token", listener.local_addr().unwrap());
         let (given, refused) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (gives, refuses) = (Arc::clone(&given), Arc::clone(&refused));
+        let is_away = Arc::<AtomicBool>::default();
+        let away = Arc::clone(&is_away);
         thread::spawn(move || {
             for connection in listener.incoming() {
+                if away.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let counter =
                     if answer(connection.unwrap(), client, life) { &gives } else { &refuses };
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Self { url, given, refused }
+        Self { url, is_away, given, refused }
     }
 }
 
@@ -123,13 +131,66 @@ fn a_token_server_lets_both_sides_in_and_tokens_are_renewed_before_they_end() {
 }
 
 #[test]
+fn tokens_let_notifiers_and_listeners_in_with_and_without_tls() {
+    open_to_nova();
+    let server = TokenServer::start("nova", Duration::from_secs(60));
+    let plain = oauth("nova:s3cret%2B%2F", &server.url);
+    let address = |listener| kafka().listener(listener);
+    let tls = plain
+        .replace(address(Listener::Token), address(Listener::TokenTls))
+        .replace("SASL_PLAINTEXT", &format!("SASL_SSL&ssl_cafile={}", cert("ca.pem")));
+    each(&[plain, tls], |url| accepted("token server", url, passes(url)));
+}
+
+/// Sessions end with their tokens.
+#[test]
+fn a_token_that_ends_while_the_server_is_away_is_told_and_both_sides_come_back_with_it() {
+    const LIFE: Duration = Duration::from_secs(4);
+    const BACK_WITHIN: Duration = Duration::from_secs(15);
+    open_to_nova();
+    let server = TokenServer::start("nova", LIFE);
+    let at = oauth("nova:s3cret%2B%2F", &server.url);
+    let transport = Transport::for_notifications(&format!("{at}&connect_timeout=4")).unwrap();
+    let (topic, group) = (unique("open"), unique("open"));
+    let (listener, told) = listen(&transport, &topic, &group).unwrap();
+    listener.ready(LIMIT).unwrap();
+    let notifier = notifier(&transport, &topic);
+    send(&notifier, "before").unwrap();
+    assert_eq!(told.recv_timeout(LIMIT).unwrap(), "before");
+
+    server.is_away.store(true, Ordering::Relaxed);
+    let away = Instant::now();
+    let failed = loop {
+        match send(&notifier, "meanwhile") {
+            Ok(()) => assert!(away.elapsed() < TOLD_WITHIN, "a token of {LIFE:?} goes on"),
+            failed => break failure(failed),
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
+    let (refused, words) = (away.elapsed(), &failed.detail);
+    println!("{}", row("token ended, no new one", &at, "notifier", refused, words));
+    assert!(refused < TOLD_WITHIN && words.contains(&server.url), "{refused:?} {words}");
+    server.is_away.store(false, Ordering::Relaxed);
+    let back = Instant::now();
+    while let Err(error) = send(&notifier, "after") {
+        assert!(back.elapsed() < BACK_WITHIN, "{error}");
+        thread::sleep(Duration::from_millis(100));
+    }
+    let sends = back.elapsed();
+    while told.recv_timeout(LIMIT).unwrap() != "after" {}
+    println!("the token server is back: sends after {sends:?}, listens after {:?}", back.elapsed());
+    listener.close(LIMIT).unwrap();
+}
+
+#[test]
 fn a_token_server_that_refuses_or_is_away_is_told_on_both_sides() {
     note_errors();
     let server = TokenServer::start("nova", Duration::from_secs(60));
     let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let away_url = format!("http://{away}/token");
     for (user, server, words) in [
         ("nova:wrong", server.url.clone(), &["refuses nova", "invalid_client", "password"][..]),
-        ("nova:x", format!("http://{away}/token"), &["gives no token"]),
+        ("nova:x", away_url.clone(), &["gives no token"]),
     ] {
         let transport = Transport::for_notifications(&oauth(user, &server)).unwrap();
         let (topic, group, begun) = (unique("open"), unique("open"), Instant::now());
@@ -140,9 +201,13 @@ fn a_token_server_that_refuses_or_is_away_is_told_on_both_sides() {
         let complained = begun.elapsed();
         for text in [&failed.detail, &error] {
             assert!(words.iter().all(|word| text.contains(word)), "{text}");
+            assert!(!text.contains("another sasl_mechanism"), "{text}");
             assert!(text.contains(&server) && !text.contains("wrong"), "{text}");
         }
-        println!("{user:<12} notifier {told:?}, listener {complained:?}: {}", failed.detail);
+        let at = transport.url().to_string();
+        let name = if server == away_url { "token server away" } else { "wrong client secret" };
+        println!("{}", row(name, &at, "notifier", told, &failed.detail));
+        println!("{}", row(name, &at, "listener", complained, &error));
         assert!(told < TOLD_WITHIN && complained < TOLD_WITHIN);
         let _ = listener.close(Duration::from_secs(3));
     }
@@ -151,9 +216,11 @@ fn a_token_server_that_refuses_or_is_away_is_told_on_both_sides() {
 #[test]
 fn a_token_that_the_broker_does_not_verify_is_told() {
     let server = TokenServer::start("stranger", Duration::ZERO);
-    let transport = Transport::for_notifications(&oauth("nova:s3cret%2B%2F", &server.url)).unwrap();
+    let at = oauth("nova:s3cret%2B%2F", &server.url);
+    let (transport, begun) = (Transport::for_notifications(&at).unwrap(), Instant::now());
     let failed = failure(send(&notifier(&transport, &unique("open")), "never.arrives"));
-    println!("token that has ended: {failed}");
+    let took = begun.elapsed();
+    println!("{}", row("token that is over", &at, "notifier", took, &failed.detail));
     assert!(failed.detail.contains("token"), "{failed}");
 }
 
@@ -163,7 +230,7 @@ fn unsigned_tokens_are_for_brokers_that_take_them() {
                       sasl.oauthbearer.config:principal=alice+scope=kafka";
     let query = "security_protocol=SASL_PLAINTEXT&sasl_mechanism=OAUTHBEARER";
     let at = url("", Listener::Sasl, &format!("{query}&librdkafka_properties={properties}"));
-    println!("OAUTHBEARER, unsigned token: {:?}", passes(&at));
+    println!("{}", accepted("unsigned token", &at, passes(&at)));
 }
 
 #[test]

@@ -173,6 +173,12 @@ fn refused(stage: Stage, probe: &Probe) -> (&'static str, Exit, &'static str) {
              in them, and brokers that ask for a client certificate need ssl_client_cert_file and \
              ssl_client_key_file",
         ),
+        Stage::Sasl if probe.sasl_mechanism() == Some("GSSAPI") => (
+            "SASL",
+            Exit::Denied,
+            "kinit -k -t KEYTAB PRINCIPAL, with sasl_kerberos_keytab and sasl_kerberos_principal, must \
+             give a ticket (klist), and the brokers must be sasl_kerberos_service_name/HOST in the realm",
+        ),
         Stage::Sasl => (
             "SASL",
             Exit::Denied,

@@ -12,7 +12,7 @@ use std::{
 
 use oslo_messaging::{
     Context, Notification, Notifier, Payload, Target, Transport,
-    config::{KAFKA, Options},
+    config::{Config, KAFKA, Options},
     wire::{self, ContextStyle},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     exit::{Exit, Failure},
     interrupt::Interrupt,
     output::{self, Progress},
+    reload::on_hangup,
     session::Session,
 };
 use outbox::{Ends, Outbox};
@@ -75,7 +76,9 @@ pub(crate) fn run(args: SendArgs, session: &Session) -> Result<Exit, Failure> {
     let ends = Ends::default();
     let (transport, patience) = open(&plan.drivers, session, &ends)?;
     let notifier = plan.notifier(&transport)?;
-    let interrupt = Interrupt::install()?;
+    let timeout = session.timeout;
+    let again = on_hangup(session, &transport, move |config| adjust(config, timeout));
+    let interrupt = Interrupt::with_hangup(again)?;
     let is_watched = !single && !plan.source.is_typed();
     let progress = Progress::start(is_watched, session.verbosity, plan.source.length());
     let mut outbox = Outbox::new(notifier, patience, interrupt.clone(), ends, progress);
@@ -132,6 +135,18 @@ fn print(source: &mut Source) -> Result<Exit, Failure> {
     })
 }
 
+/// What a command sets on top of the files.
+fn adjust(config: &mut Config, timeout: Option<Duration>) {
+    // Whoever calls a command wants to know what became of it, whatever the service's own
+    // notifiers do. The URL can say otherwise.
+    config.set(KAFKA, "delivery", "confirmed");
+    // All waiting is done before the end.
+    config.set(KAFKA, "exit_flush_timeout", "0.5");
+    if let Some(timeout) = timeout {
+        config.set(KAFKA, "delivery_timeout", timeout.as_secs_f64().to_string());
+    }
+}
+
 /// Opens the transport, with `--timeout` as its delivery timeout, and says how long that is.
 fn open(
     drivers: &[String],
@@ -139,14 +154,7 @@ fn open(
     ends: &Ends,
 ) -> Result<(Transport, Duration), Failure> {
     let mut config = session.config.clone();
-    // Whoever calls a command wants to know what became of it, whatever the service's own
-    // notifiers do. The URL can say otherwise.
-    config.set(KAFKA, "delivery", "confirmed");
-    // All waiting is done before the end.
-    config.set(KAFKA, "exit_flush_timeout", "0.5");
-    if let Some(timeout) = session.timeout {
-        config.set(KAFKA, "delivery_timeout", timeout.as_secs_f64().to_string());
-    }
+    adjust(&mut config, session.timeout);
     let to_broker = drivers.iter().any(|driver| driver.starts_with("messaging"));
     // Other sinks need no broker, and so no URL.
     let url = (!to_broker && !session.has_url()).then_some("fake:");

@@ -11,7 +11,7 @@ use std::{
 
 use oslo_messaging::{
     Notification, Priority, Transport,
-    config::{KAFKA, NOTIFICATIONS, Options},
+    config::{Config, KAFKA, NOTIFICATIONS, Options},
     kafka::{ReadFrom, Record},
     wire::DecodeError,
 };
@@ -114,10 +114,8 @@ impl Plan {
     fn resolve(args: TailArgs, session: &Session) -> Result<Self, Failure> {
         let now = Instant::now();
         let mut config = session.config.clone();
-        if args.group.is_some() && args.max.is_some() {
-            // What is committed is shown, also past the most that is asked for: commit little.
-            config.set(KAFKA, "commit_window", "1");
-        }
+        let is_bounded = args.group.is_some() && args.max.is_some();
+        adjust(&mut config, is_bounded);
         let transport = session.transport(None, &config)?;
         let scheme = transport.url().scheme();
         if scheme != "kafka" {
@@ -168,6 +166,14 @@ impl Plan {
             deadline: session.timeout.map(|timeout| now + timeout),
             patience: session.timeout.map_or(START, |timeout| timeout.min(START)),
         })
+    }
+}
+
+/// What a command sets on top of the files.
+fn adjust(config: &mut Config, is_bounded: bool) {
+    if is_bounded {
+        // What is committed is shown, also past the most that is asked for: commit little.
+        config.set(KAFKA, "commit_window", "1");
     }
 }
 

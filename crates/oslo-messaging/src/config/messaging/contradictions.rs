@@ -13,15 +13,17 @@ use super::{
         check::{Finding, Severity},
         value::Value,
     },
-    DEFAULT, KAFKA, NOTIFICATIONS, RABBIT, messaging,
+    DEFAULT, KAFKA, NOTIFICATIONS, RABBIT,
+    kafka::{self, Mechanism, STRATEGIES, mechanisms},
+    messaging,
+    services::SINKS,
 };
 use crate::url::TransportUrl;
 
-/// Mechanisms whose name and password come from the URL.
-const BY_PASSWORD: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
-const MECHANISMS: [&str; 5] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"];
-const STRATEGIES: [&str; 3] = ["range", "roundrobin", "cooperative-sticky"];
-const SINKS: [&str; 6] = ["messaging", "messagingv2", "log", "noop", "test", "routing"];
+/// What only one mechanism looks at.
+const TOKEN: [&str; 2] = ["sasl_oauth_url", "sasl_oauth_scope"];
+const TICKET: [&str; 3] =
+    ["sasl_kerberos_service_name", "sasl_kerberos_keytab", "sasl_kerberos_principal"];
 
 /// What is wrong between the options of messaging: credentials that are not used or missing, files
 /// that are not there, settings without effect in the mode that others choose.
@@ -176,18 +178,44 @@ impl Look {
                 self.warn("security_protocol", text);
             }
             self.idle(&["sasl_mechanism"], "without SASL in security_protocol");
+            self.idle(&TOKEN, "without SASL in security_protocol");
+            self.idle(&TICKET, "without SASL in security_protocol");
             return;
         }
-        if !MECHANISMS.contains(&mechanism.as_str()) {
-            let text = format!("{mechanism:?} is none of {}", MECHANISMS.join(", "));
-            self.error(KAFKA, "sasl_mechanism", text);
-        } else if BY_PASSWORD.contains(&mechanism.as_str()) && !has_credentials {
-            let text =
-                format!("{protocol} with {mechanism} needs credentials in the transport URL");
-            self.error(KAFKA, "security_protocol", text);
+        let by = kafka::mechanism(&mechanism);
+        if by != Some(Mechanism::Token) {
+            self.idle(&TOKEN, "without sasl_mechanism = OAUTHBEARER");
+        }
+        if by != Some(Mechanism::Ticket) {
+            self.idle(&TICKET, "without sasl_mechanism = GSSAPI");
+        }
+        match by {
+            None => {
+                let text = format!("{mechanism:?} is none of {}", mechanisms());
+                self.error(KAFKA, "sasl_mechanism", text);
+            }
+            Some(Mechanism::Password) if !has_credentials => {
+                let text =
+                    format!("{protocol} with {mechanism} needs credentials in the transport URL");
+                self.error(KAFKA, "security_protocol", text);
+            }
+            Some(Mechanism::Ticket) => self.ticket(has_credentials),
+            Some(Mechanism::Password | Mechanism::Token) => {}
         }
         if protocol == "SASL_PLAINTEXT" && mechanism == "PLAIN" && has_credentials {
             self.warn("security_protocol", "the password is sent as it is, for all to read");
+        }
+    }
+
+    fn ticket(&mut self, has_credentials: bool) {
+        if has_credentials {
+            let text = "the transport URL has credentials, which are not used with GSSAPI";
+            self.warn("sasl_mechanism", text);
+        }
+        self.file(KAFKA, "sasl_kerberos_keytab");
+        let given = |name| !self.text(name).is_empty();
+        if given("sasl_kerberos_keytab") && !given("sasl_kerberos_principal") {
+            self.error(KAFKA, "sasl_kerberos_keytab", "needs sasl_kerberos_principal, too");
         }
     }
 
@@ -301,6 +329,30 @@ mod tests {
             (plain, "sasl_mechanism = PLAIN", "sasl_mechanism", "without effect"),
             (plain, "security_protocol = SASL_SSL", "security_protocol", "needs credentials"),
             (user, "security_protocol = SASL_PLAINTEXT", "security_protocol", "for all to read"),
+            (
+                user,
+                "security_protocol = SASL_SSL\nsasl_oauth_url = https://t/",
+                "sasl_oauth_url",
+                "without sasl_mechanism = OAUTHBEARER",
+            ),
+            (
+                user,
+                "security_protocol = SASL_SSL\nsasl_kerberos_principal = nova",
+                "sasl_kerberos_principal",
+                "without sasl_mechanism = GSSAPI",
+            ),
+            (
+                user,
+                "security_protocol = SASL_SSL\nsasl_mechanism = GSSAPI",
+                "sasl_mechanism",
+                "not used with GSSAPI",
+            ),
+            (
+                plain,
+                "security_protocol = SASL_SSL\nsasl_mechanism = GSSAPI\nsasl_kerberos_keytab = /dev/null",
+                "sasl_kerberos_keytab",
+                "needs sasl_kerberos_principal",
+            ),
             (
                 user,
                 "security_protocol = SASL_SSL\nsasl_mechanism = SCRAM",

@@ -6,6 +6,39 @@
 use super::{KAFKA, TEXT};
 use crate::config::opt::{Kind, Opt};
 
+/// What a mechanism of SASL logs in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mechanism {
+    /// The user and the password of the transport URL.
+    Password,
+    /// A token that is asked for at `sasl_oauth_url`.
+    Token,
+    /// A ticket of Kerberos.
+    Ticket,
+}
+
+/// The mechanisms that `sasl_mechanism` may name.
+pub(crate) const MECHANISMS: &[(&str, Mechanism)] = &[
+    ("PLAIN", Mechanism::Password),
+    ("SCRAM-SHA-256", Mechanism::Password),
+    ("SCRAM-SHA-512", Mechanism::Password),
+    ("OAUTHBEARER", Mechanism::Token),
+    ("GSSAPI", Mechanism::Ticket),
+];
+
+/// What a mechanism logs in with; `None` for one that there is not.
+pub(crate) fn mechanism(name: &str) -> Option<Mechanism> {
+    MECHANISMS.iter().find(|(of, _)| *of == name).map(|(_, mechanism)| *mechanism)
+}
+
+/// Their names, for whoever wrote another one.
+pub(crate) fn mechanisms() -> String {
+    MECHANISMS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// What `partition_assignment_strategy` may have.
+pub(crate) const STRATEGIES: &[&str] = &["range", "roundrobin", "cooperative-sticky"];
+
 pub(super) const OPTIONS: &[Opt] = &[
     Opt::new(
         KAFKA,
@@ -81,7 +114,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         TEXT,
         "PLAIN",
         "How the SASL protocols log in: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, or \
-         GSSAPI in builds that have it.",
+         GSSAPI in builds with the feature gssapi.",
     ),
     Opt::new(
         KAFKA,

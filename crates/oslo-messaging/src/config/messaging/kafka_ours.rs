@@ -30,6 +30,33 @@ pub(super) const SECURITY: &[Opt] = &[
         "The scope that is asked for at sasl_oauth_url. Empty means none.",
     )
     .ours(),
+    Opt::new(
+        KAFKA,
+        "sasl_kerberos_service_name",
+        TEXT,
+        "kafka",
+        "With GSSAPI: the first part of the brokers' principals, such as kafka of \
+         kafka/kafka1.example@EXAMPLE.",
+    )
+    .ours(),
+    Opt::new(
+        KAFKA,
+        "sasl_kerberos_keytab",
+        TEXT,
+        "",
+        "With GSSAPI: file with the key that tickets are asked for by, which kinit does once a minute. \
+         Empty means that somebody else keeps a ticket in the cache of this process (KRB5CCNAME).",
+    )
+    .ours(),
+    Opt::new(
+        KAFKA,
+        "sasl_kerberos_principal",
+        TEXT,
+        "",
+        "With GSSAPI: whose key of sasl_kerberos_keytab it is, such as nova@EXAMPLE. Empty means \
+         whoever the ticket is of; a keytab needs one.",
+    )
+    .ours(),
 ];
 
 pub(super) const SENDING: &[Opt] = &[

@@ -35,6 +35,10 @@ of a multi-string, `$name` or `${group.name}` for the value of another option, a
 `$`, in the environment, too. A name that nobody knows after a `$` is an error. In the query and from the
 program a `$` is only a `$`.
 
+Options that are *mutable* count at once when a running program reads its configuration again
+(`Transport::reload`; `oslomsg send` and `tail --group` do it on SIGHUP), as oslo.config's
+`mutate_config_files` has it. Others that have changed are named in the log: they need a restart.
+
 A test reads thousands of made-up configurations by this library and by oslo.config. Where the two differ,
 it is on purpose:
 
@@ -46,9 +50,7 @@ it is on purpose:
 - A reference to what only the file has works: it is the service's own option. oslo.config asks the
   service's table.
 - A value that is shown may not refer to a secret one.
-- Where `$name` is meant for an option of its own group and that one refers to something unknown, it is an
-  error; oslo.config takes the option of that name from `[DEFAULT]` then. By an older name an option is
-  found as by its name.
+- By an older name an option is found as by its name.
 ";
 
 const COLUMNS: &str = "| option | value | default | meaning |\n|---|---|---|---|\n";
@@ -106,6 +108,9 @@ fn row(opt: &Opt) -> String {
     let mut notes = String::new();
     if opt.secret {
         notes += " Secret: shown as `***`.";
+    }
+    if opt.mutable {
+        notes += " Mutable.";
     }
     for (group, name) in opt.deprecated {
         // Writing to a String does not fail.

@@ -15,6 +15,9 @@ mod services;
 
 use std::sync::LazyLock;
 
+#[cfg(feature = "kafka")]
+pub(crate) use self::kafka::{Mechanism, STRATEGIES, mechanism, mechanisms};
+pub(crate) use self::services::SINKS;
 pub use self::{contradictions::contradictions, markdown::markdown};
 use super::{
     Config, DEFAULT, Options,

@@ -6,6 +6,9 @@
 use super::{BIGGEST, DEFAULT, NOTIFICATIONS, TEXT};
 use crate::config::opt::{DefaultValue, Kind, Opt};
 
+/// What `[oslo_messaging_notifications] driver` may name.
+pub(crate) const SINKS: &[&str] = &["messaging", "messagingv2", "log", "noop", "test", "routing"];
+
 /// `[DEFAULT]`.
 pub(super) const SHARED: &[Opt] = &[
     Opt::new(
@@ -14,9 +17,11 @@ pub(super) const SHARED: &[Opt] = &[
         TEXT,
         "rabbit://",
         "Where the service's messages go: driver, hosts, credentials, virtual host and options. \
-         Notifications use it when [oslo_messaging_notifications] transport_url is not set.",
+         Notifications use it when [oslo_messaging_notifications] transport_url is not set. Of it, \
+         a running program takes users and passwords, for connections that come.",
     )
-    .secret(),
+    .secret()
+    .mutable(),
     Opt::new(
         DEFAULT,
         "control_exchange",
@@ -58,17 +63,20 @@ pub(super) const NOTIFIER: &[Opt] = &[
         "What a notifier writes to: messaging, messagingv2, log, noop, test or routing. Given \
          once for each; none at all means that nothing is sent.",
     )
-    .default(DefaultValue::Unset),
+    .default(DefaultValue::Unset)
+    .mutable(),
     Opt::new(
         NOTIFICATIONS,
         "transport_url",
         TEXT,
         "",
         "Where notifications go, such as kafka://user:pass@host1:9092,user:pass@host2:9092/. Not \
-         set means [DEFAULT] transport_url.",
+         set means [DEFAULT] transport_url. Of it, a running program takes users and passwords, \
+         for connections that come.",
     )
     .default(DefaultValue::Unset)
-    .secret(),
+    .secret()
+    .mutable(),
     Opt::new(
         NOTIFICATIONS,
         "topics",
@@ -76,7 +84,8 @@ pub(super) const NOTIFIER: &[Opt] = &[
         "notifications",
         "Topics that every notification is sent to. The priority, and the virtual host if there \
          is one, are appended to each: notifications.info.",
-    ),
+    )
+    .mutable(),
     Opt::new(
         NOTIFICATIONS,
         "retry",
@@ -84,13 +93,16 @@ pub(super) const NOTIFIER: &[Opt] = &[
         "-1",
         "Further attempts for a notification that the broker certainly does not have. 0 is one \
          attempt, -1 is as many as the delivery timeout leaves room for.",
-    ),
+    )
+    .mutable(),
     Opt::new(
         NOTIFICATIONS,
         "routing_config",
         TEXT,
         "",
         "YAML file of the driver routing: which of the other drivers a notification goes to, by \
-         event type and priority. Read once, when the notifier is made. Empty means none.",
-    ),
+         event type and priority. Read when the notifier is made, and when a running program reads \
+         its configuration again. Empty means none.",
+    )
+    .mutable(),
 ];

@@ -36,6 +36,9 @@ fn the_kafka_group_has_the_references_options_and_ours() {
         [
             "sasl_oauth_url",
             "sasl_oauth_scope",
+            "sasl_kerberos_service_name",
+            "sasl_kerberos_keytab",
+            "sasl_kerberos_principal",
             "delivery",
             "delivery_timeout",
             "connect_timeout",

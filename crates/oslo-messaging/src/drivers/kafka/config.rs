@@ -1,14 +1,15 @@
-//! The Kafka driver's settings, and the one place where librdkafka's names stand.
+//! The Kafka driver's settings, and the one place where librdkafka's names stand; those of security are
+//! in `security`.
 
-#[cfg(feature = "oidc")]
-use std::sync::Arc;
-use std::time::Duration;
+mod security;
+
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 #[cfg(feature = "oidc")]
-use super::tokens::{Source, Tokens};
-use super::{dead_letters::Limits, topics};
+use super::tokens::Tokens;
+use super::{dead_letters::Limits, login::Login, topics};
 use crate::{
     Error,
     config::{Config, Options},
@@ -47,7 +48,8 @@ const RESERVED: &[(&str, &str)] = &[
 #[derive(Clone, Debug)]
 pub(super) struct KafkaOptions {
     hosts: Vec<(String, u16)>,
-    credentials: Option<(String, crate::Secret)>,
+    /// Shared with all clients.
+    pub(super) login: Arc<Login>,
     options: Options,
     pub(super) virtual_host: Option<String>,
     pub(super) default_group: String,
@@ -81,9 +83,6 @@ pub(super) struct KafkaOptions {
     #[cfg(feature = "oidc")]
     pub(super) tokens: Option<Arc<Tokens>>,
 }
-
-/// The mechanism whose credentials are tokens.
-const OAUTHBEARER: &str = "OAUTHBEARER";
 
 /// When a send is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +127,8 @@ impl KafkaOptions {
                 });
             }
         }
-        let credentials = url.hosts().iter().find_map(|host| {
-            let username = host.username.clone()?;
-            let password = host.password.clone().unwrap_or_else(|| crate::Secret::new(""));
-            Some((username, password))
-        });
+        security::can_be_meant(&options)?;
+        let login = Arc::new(Login::new(security::credentials(url)));
         let delivery = match options.str("delivery") {
             "queued" => Delivery::Queued,
             "spooled" => Delivery::Spooled,
@@ -193,11 +189,11 @@ impl KafkaOptions {
                 (topic, limits)
             }),
             #[cfg(feature = "oidc")]
-            tokens: tokens(&options, credentials.as_ref())?.map(Arc::new),
-            credentials,
+            tokens: security::tokens(&options, &login)?.map(Arc::new),
+            login,
             options,
         };
-        if this.credentials.is_some() && this.options.str("security_protocol") == "PLAINTEXT" {
+        if this.login.get().is_some() && this.options.str("security_protocol") == "PLAINTEXT" {
             tracing::warn!(
                 "the transport URL has credentials, but security_protocol is PLAINTEXT: they are \
                  not used; set security_protocol to SASL_PLAINTEXT or SASL_SSL"
@@ -212,6 +208,13 @@ impl KafkaOptions {
         (this.delivery, this.record_timeout) = (Delivery::Confirmed, this.delivery_timeout);
         this.spool = None;
         this
+    }
+
+    /// Takes another user and password, which the clients find there.
+    pub(super) fn take_credentials(&self, url: &TransportUrl) {
+        if let Some(credentials) = security::credentials(url) {
+            self.login.set(credentials);
+        }
     }
 
     /// Whether a missing topic can be made by asking the brokers for it.
@@ -344,88 +347,12 @@ impl KafkaOptions {
         config
     }
 
-    /// The one place where security settings become librdkafka properties.
-    fn security(&self, config: &mut ClientConfig) {
-        let o = &self.options;
-        let protocol = o.str("security_protocol");
-        config.set("security.protocol", protocol.to_ascii_lowercase());
-        if protocol.ends_with("SSL") {
-            for (option, property) in [
-                ("ssl_cafile", "ssl.ca.location"),
-                ("ssl_client_cert_file", "ssl.certificate.location"),
-                ("ssl_client_key_file", "ssl.key.location"),
-                ("ssl_client_key_password", "ssl.key.password"),
-            ] {
-                if !o.str(option).is_empty() {
-                    config.set(property, o.str(option));
-                }
-            }
-        }
-        if protocol.starts_with("SASL") {
-            config.set("sasl.mechanism", o.str("sasl_mechanism"));
-            if o.str("sasl_mechanism") != OAUTHBEARER
-                && let Some((username, password)) = &self.credentials
-            {
-                config.set("sasl.username", username).set("sasl.password", password.expose());
-            }
-        }
-    }
-
     fn pass_through(&self, mut config: ClientConfig) -> ClientConfig {
         for (name, value) in self.options.dict("librdkafka_properties") {
             config.set(name, value);
         }
         config
     }
-}
-
-/// Where the tokens come from, for the mechanism that needs them.
-#[cfg(feature = "oidc")]
-fn tokens(
-    options: &Options,
-    credentials: Option<&(String, crate::Secret)>,
-) -> Result<Option<Tokens>, Error> {
-    if !options.str("security_protocol").starts_with("SASL")
-        || options.str("sasl_mechanism") != OAUTHBEARER
-    {
-        return Ok(None);
-    }
-    let property = |name| {
-        let all = options.dict("librdkafka_properties").iter();
-        all.filter(|(of, _)| of == name).map(|(_, value)| value.as_str()).next_back()
-    };
-    let url = options.str("sasl_oauth_url");
-    let source = match (url, credentials) {
-        ("", _) if property("enable.sasl.oauthbearer.unsecure.jwt") == Some("true") => {
-            let config = property("sasl.oauthbearer.config").unwrap_or_default();
-            let word = |name| {
-                let words = config.split_whitespace().filter_map(|word| word.split_once('='));
-                words.filter(|(of, _)| *of == name).map(|(_, value)| value.to_owned()).next_back()
-            };
-            let principal = word("principal").unwrap_or_default();
-            Source::Unsigned { principal, scope: word("scope").unwrap_or_default() }
-        }
-        ("", _) | (_, None) => {
-            let expected = match url {
-                "" => "the address of a token server, for sasl_mechanism = OAUTHBEARER",
-                _ => "client id and secret as the user and the password of the transport URL",
-            };
-            return Err(Error::InvalidOption {
-                group: GROUP,
-                name: "sasl_oauth_url".to_owned(),
-                value: url.to_owned(),
-                origin: options.origin("sasl_oauth_url").to_string(),
-                expected: expected.to_owned(),
-            });
-        }
-        (url, Some((client, secret))) => Source::Server {
-            url: url.to_owned(),
-            client: client.clone(),
-            secret: secret.clone(),
-            scope: options.str("sasl_oauth_scope").to_owned(),
-        },
-    };
-    Ok(Some(Tokens::new(source)))
 }
 
 /// The codec of the batches, librdkafka's own names for it included.

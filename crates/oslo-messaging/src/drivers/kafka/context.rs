@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -17,7 +17,7 @@ use std::{
 use rdkafka::client::OAuthToken;
 use rdkafka::{
     ClientConfig, TopicPartitionList,
-    client::ClientContext,
+    client::{Client, ClientContext},
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
     error::{KafkaError, RDKafkaErrorCode},
@@ -25,14 +25,18 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
-#[cfg(feature = "ssl")]
-use super::certificate::Trust;
+#[cfg(feature = "gssapi")]
+use super::kerberos::Kerberos;
 #[cfg(feature = "oidc")]
 use super::tokens::Tokens;
+#[cfg(feature = "ssl")]
+use super::{certificate::Trust, error::UNTRUSTED};
 use super::{
     config::{KafkaOptions, LOG},
-    error::{ClientError, address, explain, right_to_listen},
+    error::{ClientError, NO_TICKET, address, explain, is_authentication, right_to_listen},
     hand_over::InFlight,
+    login::Login,
+    native,
     producer::{Fate, FateCell, Inner},
     zstd::Zstd,
 };
@@ -40,8 +44,8 @@ use super::{
 /// How often the same words of librdkafka reach the log.
 const SAME_WORDS_EVERY: Duration = Duration::from_secs(60);
 
-/// How long what was found out about a broker's certificate counts.
-const SAME_CERTIFICATE_FOR: Duration = Duration::from_secs(10);
+/// How long what a second look has found counts.
+const SAME_FAULT_FOR: Duration = Duration::from_secs(10);
 
 /// What librdkafka says of one client's health; the log lines are thinned out.
 #[derive(Debug, Default)]
@@ -52,20 +56,36 @@ pub(super) struct Health {
     /// What is trusted, where TLS is spoken.
     #[cfg(feature = "ssl")]
     trust: OnceLock<Trust>,
+    /// What GSSAPI logs in with, where that is a keytab.
+    #[cfg(feature = "gssapi")]
+    kerberos: OnceLock<Kerberos>,
     /// What OAUTHBEARER logs in with.
     #[cfg(feature = "oidc")]
     tokens: OnceLock<Arc<Tokens>>,
+    /// The user and the password, and which of them this client has.
+    login: OnceLock<Arc<Login>>,
+    login_seen: AtomicU64,
     /// Which brokers are too old for zstd.
     pub(super) zstd: Zstd,
 }
 
-/// What a look at a certificate, on a thread of its own, tells later.
+/// A second look at what librdkafka has few words for: it says what is wrong.
+struct Look {
+    /// A broker such as `kafka1:9093`, or [`REALM`].
+    at: String,
+    ask: Box<dyn FnOnce() -> Option<String> + Send>,
+}
+
+/// What gives the tickets of Kerberos.
+const REALM: &str = "the realm";
+
+/// What a second look, on a thread of its own, tells later.
 #[derive(Debug, Default)]
 struct Known {
     last_error: Mutex<Option<ClientError>>,
     said: Mutex<HashMap<String, Instant>>,
-    /// By broker: when its certificate was looked at, and what is wrong with it.
-    certificates: Mutex<HashMap<String, (Instant, Option<String>)>>,
+    /// When a broker or the realm was looked at again, and what is wrong.
+    faults: Mutex<HashMap<String, (Instant, Option<String>)>>,
 }
 
 impl Health {
@@ -83,11 +103,18 @@ impl Health {
         if let Some(trust) = Trust::of(config) {
             let _ = self.trust.set(trust);
         }
+        #[cfg(feature = "gssapi")]
+        if let Some(kerberos) = Kerberos::of(config) {
+            // At once: librdkafka asks for one client after the other, and says nothing of why.
+            if self.kerberos.set(kerberos.clone()).is_ok() {
+                self.begin(ticket(&kerberos));
+            }
+        }
         #[cfg(feature = "oidc")]
         if let Some(tokens) = &options.tokens {
             let _ = self.tokens.set(Arc::clone(tokens));
         }
-        let _ = options;
+        let _ = self.login.set(Arc::clone(&options.login));
         if let Some(brokers) = config.get("bootstrap.servers") {
             let _ = self.brokers.set(brokers.to_owned());
         }
@@ -96,6 +123,16 @@ impl Health {
     #[cfg(feature = "oidc")]
     fn token(&self) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         self.tokens.get().ok_or("this client logs in without tokens")?.current()
+    }
+
+    /// Gives a client the user and the password that have come since it was made.
+    pub(super) fn log_in<C: ClientContext>(&self, client: &Client<C>) {
+        let Some(news) = self.login.get().and_then(|login| login.news(&self.login_seen)) else {
+            return;
+        };
+        if let Err(words) = native::set_credentials(client, &news) {
+            tracing::error!(target: LOG, "another user and password were not taken: {words}");
+        }
     }
 
     pub(super) fn last_error(&self) -> Option<ClientError> {
@@ -155,8 +192,8 @@ impl Health {
                  addresses, and at security_protocol"
             );
         }
-        if code == RDKafkaErrorCode::SSL
-            && let Some(fault) = self.certificate_fault(&reason)
+        if is_authentication(code)
+            && let Some(fault) = self.fault(&reason)
         {
             reason = fault;
         }
@@ -165,32 +202,50 @@ impl Health {
         }
     }
 
-    /// What is wrong with the certificate that librdkafka did not trust, if that is known by now;
-    /// else it is looked at, on a thread of its own.
-    #[cfg(feature = "ssl")]
-    fn certificate_fault(&self, reason: &str) -> Option<String> {
-        let trust = self.trust.get()?;
-        let broker = address(reason).filter(|_| reason.contains("certificate verify failed"))?;
-        let mut certificates = lock(&self.known.certificates);
-        let (looked_at, fault) = certificates.get(broker).cloned().unzip();
-        if looked_at.is_none_or(|at: Instant| at.elapsed() > SAME_CERTIFICATE_FOR) {
-            let fault = fault.clone().flatten();
-            certificates.insert(broker.to_owned(), (Instant::now(), fault));
-            let (known, trust) = (Arc::clone(&self.known), trust.clone());
-            let broker = broker.to_owned();
-            let look = move || known.certificate_was_seen(&broker, trust.fault(&broker));
-            if let Err(error) = thread::Builder::new().name("kafka-certificate".into()).spawn(look)
-            {
-                tracing::error!("could not start a thread: {error}");
-            }
+    /// What a second look has found, if that is known by now; else it is begun.
+    fn fault(&self, reason: &str) -> Option<String> {
+        let Look { at, ask } = self.look(reason)?;
+        let (looked_at, fault) = lock(&self.known.faults).get(&at).cloned().unzip();
+        if looked_at.is_none_or(|at: Instant| at.elapsed() > SAME_FAULT_FOR) {
+            self.begin(Look { at, ask });
         }
         fault.flatten()
     }
 
-    #[cfg(not(feature = "ssl"))]
-    fn certificate_fault(&self, _: &str) -> Option<String> {
+    /// On a thread of its own.
+    fn begin(&self, Look { at, ask }: Look) {
+        let mut faults = lock(&self.known.faults);
+        let fault = faults.remove(&at).and_then(|(_, fault)| fault);
+        faults.insert(at.clone(), (Instant::now(), fault));
+        let known = Arc::clone(&self.known);
+        let look = move || known.was_looked_at(&at, ask());
+        if let Err(error) = thread::Builder::new().name("kafka-look".into()).spawn(look) {
+            tracing::error!("could not start a thread: {error}");
+        }
+    }
+
+    /// Who may know better why a login has failed for this reason.
+    fn look(&self, reason: &str) -> Option<Look> {
+        #[cfg(feature = "ssl")]
+        if reason.contains(UNTRUSTED) {
+            let (trust, at) = (self.trust.get()?.clone(), address(reason)?.to_owned());
+            let broker = at.clone();
+            return Some(Look { at, ask: Box::new(move || trust.fault(&broker)) });
+        }
+        #[cfg(feature = "gssapi")]
+        if reason.contains(NO_TICKET) {
+            return self.kerberos.get().map(ticket);
+        }
+        let _ = reason;
         None
     }
+}
+
+/// Whether the realm gives a ticket.
+#[cfg(feature = "gssapi")]
+fn ticket(kerberos: &Kerberos) -> Look {
+    let kerberos = kerberos.clone();
+    Look { at: REALM.to_owned(), ask: Box::new(move || kerberos.fault()) }
 }
 
 impl Known {
@@ -211,14 +266,21 @@ impl Known {
         said.insert(words, now).is_none()
     }
 
-    /// Keeps what is wrong with a certificate, which is the cause as long as it is the last word.
-    #[cfg(feature = "ssl")]
-    fn certificate_was_seen(&self, broker: &str, fault: Option<String>) {
-        lock(&self.certificates).insert(broker.to_owned(), (Instant::now(), fault.clone()));
+    /// Keeps what is wrong, which is the cause as long as it is the last word.
+    fn was_looked_at(&self, at: &str, fault: Option<String>) {
+        lock(&self.faults).insert(at.to_owned(), (Instant::now(), fault.clone()));
         let Some(fault) = fault else { return };
         let mut last = lock(&self.last_error);
-        if let Some(last) = last.as_mut().filter(|last| address(&last.reason) == Some(broker)) {
-            last.reason.clone_from(&fault);
+        match last.as_mut() {
+            None if at == REALM => {
+                let code = RDKafkaErrorCode::Authentication;
+                *last = Some(ClientError { code, reason: fault.clone() });
+            }
+            Some(last) if at == REALM && last.reason.contains(NO_TICKET) => {
+                last.reason.clone_from(&fault);
+            }
+            Some(last) if address(&last.reason) == Some(at) => last.reason.clone_from(&fault),
+            _ => {}
         }
         drop(last);
         if self.may_say(fault.clone()) {

@@ -74,7 +74,8 @@ pub(super) fn explain(code: Code, reason: &str) -> ClientError {
     let tail = reason.rfind(" (after ").map_or("", |at| &reason[at..]);
     let said = if end < reason.len() { format!("{}{tail}", &reason[..end]) } else { reason.into() };
     // Without the address, whose name may be any word.
-    let lower = reason.split_once(": ").map_or(reason, |(_, words)| words).to_ascii_lowercase();
+    let named = reason.split_once(": ").filter(|(broker, _)| broker.contains("://"));
+    let lower = named.map_or(reason, |(_, words)| words).to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
     let (code, advice) = if has(&["unsupported sasl mechanism"]) {
         (code, "set sasl_mechanism to one of the broker's")
@@ -93,6 +94,8 @@ pub(super) fn explain(code: Code, reason: &str) -> ClientError {
         (code, "the listener may want another security_protocol")
     } else if code == Code::BrokerTransportFailure && ends_at_once(&lower) {
         (code, "a broker that hangs up so soon may want another security_protocol")
+    } else if is_authentication(code) && has(&["gssapi"]) {
+        (code, kerberos_advice(&lower))
     } else if is_authentication(code) && code != Code::SSL && !has(&["oauthbearer token"]) {
         (
             code,
@@ -104,6 +107,27 @@ pub(super) fn explain(code: Code, reason: &str) -> ClientError {
     };
     ClientError { code, reason: format!("{said}: {advice}") }
 }
+
+/// What a login by Kerberos lacks.
+fn kerberos_advice(words: &str) -> &'static str {
+    #[cfg(feature = "gssapi")]
+    return super::kerberos::explained(words);
+    #[cfg(not(feature = "gssapi"))]
+    {
+        let _ = words;
+        "this build has no Kerberos: set sasl_mechanism to another one"
+    }
+}
+
+/// What a second look, on a thread of its own, may know better.
+pub(super) fn is_looked_at_again(reason: &str) -> bool {
+    [UNTRUSTED, NO_TICKET].into_iter().any(|words| reason.contains(words))
+}
+
+/// librdkafka's words for each certificate that is not trusted.
+pub(super) const UNTRUSTED: &str = "certificate verify failed";
+/// libsasl's words for each failure of Kerberos.
+pub(super) const NO_TICKET: &str = "GSSAPI Error";
 
 /// Whether a connection came up and was lost within a second, by librdkafka's `(after 3ms in state UP)`.
 fn ends_at_once(words: &str) -> bool {

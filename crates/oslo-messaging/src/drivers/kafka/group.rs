@@ -158,6 +158,7 @@ impl GroupThread {
             }
             self.take_progress(now);
             self.take_replies(now);
+            self.log_in();
             self.poll(now);
             self.take_group_events(now);
             self.resolve_starts(now);

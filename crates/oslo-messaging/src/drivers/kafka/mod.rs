@@ -21,6 +21,8 @@
 //! | `topics` | names of topics, and making missing ones |
 //! | `context` | what librdkafka calls back into |
 //! | `certificate` | what is wrong with a broker's certificate |
+//! | `kerberos` | what is wrong with a login by GSSAPI |
+//! | `login` | the user and the password, which may change |
 //! | `tokens` | what OAUTHBEARER logs in with |
 //! | `zstd` | which brokers are too old for it |
 //! | `error` | librdkafka's codes in the library's words |
@@ -42,7 +44,10 @@ mod error;
 mod group;
 mod group_view;
 mod hand_over;
+#[cfg(feature = "gssapi")]
+mod kerberos;
 mod ledger;
+mod login;
 mod metadata;
 mod native;
 mod probe;
@@ -136,6 +141,15 @@ impl Driver for KafkaDriver {
 
     fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error> {
         Ok(KafkaSubscription::start(&self.options, &request, &self.stats)?)
+    }
+
+    fn options_group(&self) -> Option<&'static str> {
+        Some(config::GROUP)
+    }
+
+    fn take_credentials(&self, url: &TransportUrl) -> bool {
+        self.options.take_credentials(url);
+        true
     }
 
     fn close(&self, deadline: Duration) -> Result<(), Error> {

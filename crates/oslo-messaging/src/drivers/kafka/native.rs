@@ -9,7 +9,8 @@
 //! - the metadata of committed offsets, which the wrapper reads only when it is UTF-8
 //!   ([`offset_metadata`]);
 //! - headers whose names are not UTF-8, on which the wrapper panics ([`headers`]);
-//! - a token for a client that nobody polls ([`set_token`]);
+//! - a token for a client that nobody polls ([`set_token`]), and another user and password for one that
+//!   runs ([`set_credentials`]);
 //! - the mock cluster's first rebalance delay ([`no_rebalance_delay`]).
 #![allow(
     unsafe_code,
@@ -35,6 +36,7 @@ use rdkafka::{
 };
 
 pub(super) use self::describe::{Operation, describe_cluster, describe_topic};
+use super::login::Credentials;
 
 /// Lets a client log in with a token at once, without its callbacks.
 #[cfg(feature = "oidc")]
@@ -66,6 +68,31 @@ pub(super) fn set_token<C: ClientContext>(
     // SAFETY: an error leaves a text that ends with a NUL within the array.
     let words = unsafe { CStr::from_ptr(words.as_ptr()) };
     Err(words.to_string_lossy().into_owned())
+}
+
+/// Lets a client log in as somebody else from now on. Connections that are up stay.
+pub(super) fn set_credentials<C: ClientContext>(
+    client: &Client<C>,
+    credentials: &Credentials,
+) -> Result<(), String> {
+    let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
+    let (user, password) = (text(&credentials.user)?, text(credentials.password.expose())?);
+    // SAFETY: the client lives through the call; both texts end with a NUL and are copied; an error is
+    // read before it is destroyed, once.
+    unsafe {
+        let error = bindings::rd_kafka_sasl_set_credentials(
+            client.native_ptr(),
+            user.as_ptr(),
+            password.as_ptr(),
+        );
+        if error.is_null() {
+            return Ok(());
+        }
+        let words = CStr::from_ptr(bindings::rd_kafka_error_string(error));
+        let words = words.to_string_lossy().into_owned();
+        bindings::rd_kafka_error_destroy(error);
+        Err(words)
+    }
 }
 
 /// What comes out of a [`ReplyQueue`].

@@ -18,7 +18,7 @@ use rdkafka::{
 use super::{
     config::KafkaOptions,
     context::{AdminContext, GroupContext},
-    error::{broker_error, client_error, is_authentication, words},
+    error::{broker_error, client_error, is_authentication, is_looked_at_again, words},
     native::{self, Operation},
 };
 use crate::{Error, config::Config, url::TransportUrl};
@@ -27,9 +27,8 @@ use crate::{Error, config::Config, url::TransportUrl};
 const NO_TOPIC: &str = "oslo-messaging-probe.no-such-topic";
 /// A refusal shows before the whole timeout is over, so it is looked for that often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Longest wait for what exactly is wrong with a certificate, and librdkafka's words for all of it.
-const SECOND_LOOK: Duration = Duration::from_secs(4);
-const UNTRUSTED: &str = "certificate verify failed";
+/// Longest wait for what exactly is wrong with a certificate or a ticket.
+const SECOND_LOOK: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(20);
 
 /// Asks a cluster what it is and what it allows.
@@ -266,8 +265,8 @@ impl Probe {
             let last = context.health.last_error();
             let refused = last.as_ref().is_some_and(|last| is_authentication(last.code));
             let is_answer = !matches!(code, Code::OperationTimedOut | Code::BrokerTransportFailure);
-            // What is wrong with a certificate is found out on another thread.
-            let is_open = last.as_ref().is_some_and(|last| last.reason.contains(UNTRUSTED));
+            // What exactly is wrong is found out on another thread.
+            let is_open = last.as_ref().is_some_and(|last| is_looked_at_again(&last.reason));
             let told = refused && {
                 let at = *refused_at.get_or_insert_with(Instant::now);
                 !is_open || at.elapsed() >= SECOND_LOOK

@@ -66,6 +66,7 @@ pub(super) fn run(producer: &Weak<Inner>) {
 
 fn supervise(inner: &Arc<Inner>, current: &Arc<Generation>) {
     let now = Instant::now();
+    inner.health.log_in(current.client.client());
     // The event of a fatal error has the code of its cause: only the client says that it is one.
     let fatal = current.client.client().fatal_error();
     if let Some((Code::ClusterAuthorizationFailed, _)) = fatal {

@@ -12,7 +12,10 @@ use std::{
 use rdkafka::client::{Client, ClientContext, OAuthToken};
 use serde::Deserialize;
 
-use super::native;
+use super::{
+    login::{Credentials, Login},
+    native,
+};
 use crate::Secret;
 
 /// How long the token server has for an answer: the thread that waits for it also serves the client.
@@ -21,6 +24,8 @@ const ANSWER: Duration = Duration::from_secs(3);
 const LONGEST_ANSWER: u64 = 64 * 1024;
 /// A server may say anything; after this time it is asked again.
 const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// What is left of a token that is still handed out: librdkafka refuses one that has ended.
+const SHORTEST_LIFE: Duration = Duration::from_millis(500);
 /// What a token without `expires_in` is taken for.
 const DEFAULT_LIFE: Duration = Duration::from_secs(300);
 
@@ -38,7 +43,7 @@ pub(super) fn give<C: ClientContext>(tokens: Option<&Arc<Tokens>>, client: &Clie
 #[derive(Debug)]
 pub(super) enum Source {
     /// A token server: the client credentials grant of OAuth 2.0.
-    Server { url: String, client: String, secret: Secret, scope: String },
+    Server { url: String, login: Arc<Login>, scope: String },
     /// Unsigned ones that this process makes, for tests: `sasl.oauthbearer.config` of librdkafka.
     Unsigned { principal: String, scope: String },
 }
@@ -81,8 +86,8 @@ impl Tokens {
             Some(fresh) if fresh.fresh_until > now => kept.insert(fresh),
             old => match (self.fetch(), old) {
                 (Ok(new), _) => kept.insert(new),
-                // It is good for a while yet.
-                (Err(error), Some(old)) if old.ends > now => {
+                // It is good for a while yet. The question took time.
+                (Err(error), Some(old)) if old.ends > SystemTime::now() + SHORTEST_LIFE => {
                     tracing::warn!("{error}; the last token is used as long as it lasts");
                     kept.insert(old)
                 }
@@ -92,14 +97,17 @@ impl Tokens {
         let ends = kept.ends.duration_since(UNIX_EPOCH)?.as_millis();
         Ok(OAuthToken {
             token: kept.token.expose().to_owned(),
-            principal_name: self.principal().to_owned(),
+            principal_name: self.principal(),
             lifetime_ms: i64::try_from(ends)?,
         })
     }
 
-    fn principal(&self) -> &str {
+    fn principal(&self) -> String {
         match &self.source {
-            Source::Server { client: name, .. } | Source::Unsigned { principal: name, .. } => name,
+            Source::Server { login, .. } => {
+                login.get().map_or_else(String::new, |login| login.user)
+            }
+            Source::Unsigned { principal, .. } => principal.clone(),
         }
     }
 
@@ -110,8 +118,10 @@ impl Tokens {
                 let token = unsigned(principal, scope, begun, begun + DEFAULT_LIFE)?;
                 Ok(Kept::new(token, begun, DEFAULT_LIFE))
             }
-            Source::Server { url, client, secret, scope } => {
-                let answer = ask(url, client, secret, scope)
+            Source::Server { url, login, scope } => {
+                let Credentials { user: client, password: secret } =
+                    login.get().ok_or("no client id and secret")?;
+                let answer = ask(url, &client, &secret, scope)
                     .map_err(|error| format!("the token server {url} gives no token: {error}"))?;
                 let life = answer.expires_in.and_then(|s| Duration::try_from_secs_f64(s).ok());
                 let token = answer.access_token.map(Secret::new);

@@ -54,6 +54,7 @@ fn object(opt: &Opt) -> serde_json::Value {
         "min": min,
         "max": max,
         "secret": opt.secret,
+        "mutable": opt.mutable,
         "deprecated_opts": older.collect::<Vec<_>>(),
         "in_oslo_messaging": !opt.ours,
         "help": opt.help,

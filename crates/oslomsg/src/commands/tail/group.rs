@@ -13,6 +13,7 @@ use crate::{
     exit::{Exit, Failure},
     interrupt::Interrupt,
     output,
+    reload::on_hangup,
     session::Session,
 };
 
@@ -26,7 +27,10 @@ const CLOSE: Duration = Duration::from_secs(10);
 /// What is committed belongs to this member and nobody else: it is shown even past the most that
 /// is wanted.
 pub(super) fn join(plan: &Plan, session: &Session, stream: &mut Stream) -> Result<Ended, Failure> {
-    let interrupt = Interrupt::install()?;
+    let is_bounded = plan.max.is_some();
+    let again =
+        on_hangup(session, &plan.transport, move |config| super::adjust(config, is_bounded));
+    let interrupt = Interrupt::with_hangup(again)?;
     // An endpoint waits until its notification is taken: what is not shown is not dispatched.
     let (sender, receiver) = sync_channel(0);
     let listener = start(plan, sender)?;

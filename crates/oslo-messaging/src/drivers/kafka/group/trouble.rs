@@ -150,7 +150,13 @@ impl GroupThread {
     }
 
     /// Serves librdkafka's log and errors while there is no assignment to poll for.
+    /// Takes on the user and the password that have come meanwhile.
+    pub(super) fn log_in(&self) {
+        self.consumer.context().health.log_in(self.consumer.client());
+    }
+
     pub(super) fn serve_client(&self) {
+        self.log_in();
         loop {
             match self.consumer.poll(Duration::ZERO) {
                 Some(Err(error)) => self.consumer_error(&error),
