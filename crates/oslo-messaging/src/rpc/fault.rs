@@ -34,7 +34,8 @@ pub struct RemoteError {
     pub module: String,
     /// What it says.
     pub message: String,
-    /// The lines of the server's traceback, with their newlines; empty from Rust.
+    /// The lines of the server's traceback, with their newlines. An error of Rust has none, and travels
+    /// with one that has no frames.
     pub traceback: Vec<String>,
     /// The positional arguments that the exception was made of: a list.
     pub args: Payload,
@@ -108,7 +109,11 @@ impl RemoteError {
         out.push_str(", \"message\": ");
         write_string(&self.message, &mut out);
         out.push_str(", \"tb\": [");
-        for (index, line) in self.traceback.iter().enumerate() {
+        // Python's clients put this behind the message, and know by it that the error has travelled.
+        let without_frames =
+            ["Traceback (most recent call last):\n".to_owned(), format!("{self}\n")];
+        let lines = if self.traceback.is_empty() { &without_frames[..] } else { &self.traceback };
+        for (index, line) in lines.iter().enumerate() {
             out.push_str(if index == 0 { "" } else { ", " });
             write_string(line, &mut out);
         }

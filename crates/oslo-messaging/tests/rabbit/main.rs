@@ -5,6 +5,7 @@
 
 mod conforms;
 mod faults;
+mod interop;
 mod messages;
 mod outcomes;
 mod peers;
