@@ -238,7 +238,7 @@ fn an_error_travels_with_its_class_and_arguments(stage: &Stage) -> Outcome {
         other => Err(Fault::from(format!("{method}: {other:?}"))),
     };
     let error = fails("plain")?;
-    ensure(error.is("builtins", "ValueError") && error.message == "nič", || error.to_string())?;
+    ensure(error.is("builtins", "ValueError") && *error.message == *"nič", || error.to_string())?;
     let error = fails("own")?;
     ensure(error.is("nova.exception", "InstanceNotFound"), || error.to_string())?;
     equal("args", error.args.value()?, json!(["i-1", 7]))?;

@@ -286,9 +286,11 @@ impl CallReport {
             let error = RemoteError::from_json(failure).judged_by(&self.call.allowed);
             match (&*error.module, &*error.class) {
                 (DISPATCHER, "UnsupportedVersion") => {
-                    RpcError::UnsupportedVersion { message: error.message }
+                    RpcError::UnsupportedVersion { message: error.message.into() }
                 }
-                (DISPATCHER, "NoSuchMethod") => RpcError::NoSuchMethod { message: error.message },
+                (DISPATCHER, "NoSuchMethod") => {
+                    RpcError::NoSuchMethod { message: error.message.into() }
+                }
                 _ => RpcError::Remote(Box::new(error)),
             }
         }));

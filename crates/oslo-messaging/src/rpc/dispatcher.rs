@@ -183,7 +183,7 @@ mod tests {
         let ask = |args| dispatcher.dispatch(RpcRequest::new("twice", args));
         assert_eq!(ask(json!({"a": 21})).unwrap(), Payload::from(json!(42)));
         let error = ask(json!({"b": 1})).unwrap_err();
-        assert_eq!(error.class, "TypeError");
+        assert_eq!(&*error.class, "TypeError");
         assert!(error.message.contains("missing field `a`"), "{error}");
     }
 }

@@ -29,14 +29,14 @@ const TRAVELLED: &str = "_Remote";
 #[non_exhaustive]
 pub struct RemoteError {
     /// The exception's class, such as `InstanceNotFound`.
-    pub class: String,
+    pub class: Box<str>,
     /// The Python module of the class, such as `nova.exception`; empty when the server named none.
-    pub module: String,
+    pub module: Box<str>,
     /// What it says.
-    pub message: String,
+    pub message: Box<str>,
     /// The lines of the server's traceback, with their newlines. An error of Rust has none, and travels
     /// with one that has no frames.
-    pub traceback: Vec<String>,
+    pub traceback: Box<[String]>,
     /// The positional arguments that the exception was made of: a list.
     pub args: Payload,
     /// The named arguments: an object.
@@ -53,10 +53,10 @@ impl RemoteError {
         write_string(&message, &mut args);
         args.push(']');
         Self {
-            class: class.into(),
-            module: BUILTINS[0].to_owned(),
-            message,
-            traceback: Vec::new(),
+            class: class.into().into(),
+            module: BUILTINS[0].into(),
+            message: message.into(),
+            traceback: Box::default(),
             args: Payload::of_json(args),
             kwargs: Payload::of_json("{}".to_owned()),
             is_allowed: true,
@@ -66,7 +66,7 @@ impl RemoteError {
     /// The same of another module, such as `nova.exception`.
     #[must_use]
     pub fn with_module(mut self, module: impl Into<String>) -> Self {
-        self.module = module.into();
+        self.module = module.into().into();
         self
     }
 
@@ -83,7 +83,7 @@ impl RemoteError {
     /// is not to be trusted: its name may be anything.
     #[must_use]
     pub fn is(&self, module: &str, class: &str) -> bool {
-        self.is_allowed && self.module == module && self.class == class
+        self.is_allowed && *self.module == *module && *self.class == *class
     }
 
     /// Whether the module is on the client's list; Python's own classes always are.
@@ -94,7 +94,8 @@ impl RemoteError {
 
     /// Marks what the client may rely on.
     pub(super) fn judged_by(mut self, allowed: &[String]) -> Self {
-        self.is_allowed = BUILTINS.contains(&&*self.module) || allowed.contains(&self.module);
+        self.is_allowed = BUILTINS.contains(&&*self.module)
+            || allowed.iter().any(|module| **module == *self.module);
         self
     }
 
@@ -129,16 +130,16 @@ impl RemoteError {
     /// object at all is the message of an error without a class.
     pub(crate) fn from_json(text: &str) -> Self {
         let mut error = Self::new("", "");
-        error.module = String::new();
+        error.module = Box::default();
         let Ok(whole) = Payload::from_json(text) else {
-            error.message = text.to_owned();
+            error.message = text.into();
             return error;
         };
         if !whole.as_json().trim_start().starts_with('{') {
-            error.message = text.to_owned();
+            error.message = text.into();
             return error;
         }
-        let string = |key| whole.string_at(key).map(|text| text.into_owned()).unwrap_or_default();
+        let string = |key| whole.string_at(key).map(Box::from).unwrap_or_default();
         error.class = string("class");
         error.module = string("module");
         error.message = string("message");
@@ -198,9 +199,9 @@ mod tests {
     fn an_error_of_python_is_read_and_written_as_it_was() {
         let text = r#"{"class": "Bad", "module": "nova.exception", "message": "caf\u00e9", "tb": ["a\n", "b\n"], "args": [1, NaN], "kwargs": {"code": 3}}"#;
         let read = RemoteError::from_json(text);
-        assert_eq!(read.class, "Bad");
-        assert_eq!(read.message, "café");
-        assert_eq!(read.traceback, ["a\n", "b\n"]);
+        assert_eq!(&*read.class, "Bad");
+        assert_eq!(&*read.message, "café");
+        assert_eq!(*read.traceback, ["a\n", "b\n"]);
         assert_eq!(read.to_json(), text);
     }
 
@@ -211,7 +212,7 @@ mod tests {
             assert_eq!((&*read.class, &*read.message), ("", text));
         }
         let read = RemoteError::from_json(r#"{"class": 7, "tb": [1], "args": {}, "kwargs": []}"#);
-        assert_eq!(read.class, "");
+        assert_eq!(&*read.class, "");
         assert_eq!((read.args.as_json(), read.kwargs.as_json()), ("[\"\"]", "{}"));
     }
 

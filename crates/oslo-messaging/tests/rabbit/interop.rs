@@ -230,7 +230,7 @@ fn differs(call: &Outcome, ended: Result<Payload, RpcError>) -> Option<String> {
                 items.into_iter().skip(1).collect::<Vec<_>>()
             };
             // What Python says of arguments that do not fit is its own.
-            let same_words = *class == "TypeError" || error.message == *message;
+            let same_words = *class == "TypeError" || *error.message == **message;
             error.is(&bare(module), &bare(class))
                 && same_words
                 && tail(error.args.as_json()) == tail(args)
@@ -243,7 +243,7 @@ fn differs(call: &Outcome, ended: Result<Payload, RpcError>) -> Option<String> {
             Err(RpcError::UnsupportedVersion { message }),
         ) => message == words,
         (Ends::Remote(class, words), Err(RpcError::Remote(error))) => {
-            error.class == *class && error.message == *words
+            *error.class == **class && *error.message == **words
         }
         (Ends::VersionCap, Err(RpcError::VersionCap { .. })) => true,
         _ => false,

@@ -126,7 +126,9 @@ impl Producer {
             let failed = End::Failed { cause: Cause::QueueFull, is_unknown: false, words };
             return publish.done.ended(failed);
         }
-        if let Err(SendError(Work::Publish(publish))) = self.sender.send(Work::Publish(publish)) {
+        if let Err(SendError(Work::Publish(publish))) =
+            self.sender.send(Work::Publish(Box::new(publish)))
+        {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             publish.done.ended(closed());
         }
@@ -154,7 +156,7 @@ impl Producer {
 
 /// What the task is told.
 enum Work {
-    Publish(Publish),
+    Publish(Box<Publish>),
     /// End everything, and tell whom.
     GiveUp(std::sync::mpsc::Sender<Vec<(String, bool)>>),
 }
@@ -231,7 +233,7 @@ impl Task {
     fn take(&mut self, work: Work) {
         match work {
             Work::Publish(publish) => {
-                self.queue.push_back(Queued { publish, tries: 0, may_be_there: false });
+                self.queue.push_back(Queued { publish: *publish, tries: 0, may_be_there: false });
             }
             Work::GiveUp(tell) => {
                 let mut lost = Vec::new();
