@@ -278,7 +278,18 @@ impl Task {
             }
             tokio::select! {
                 received = self.receiver.recv(), if !self.is_closing => match received {
-                    Some(work) => self.take(work),
+                    Some(work) => {
+                        self.take(work);
+                        // One attempt was just made.
+                        if let Some(last) = self.queue.pop_back() {
+                            if last.publish.retry == Retry::AtMost(0) {
+                                let (cause, words) = (Cause::Unreachable, why.to_owned());
+                                self.end(last, End::Failed { cause, is_unknown: false, words });
+                            } else {
+                                self.queue.push_back(last);
+                            }
+                        }
+                    }
                     None => self.is_closing = true,
                 },
                 () = tokio::time::sleep(left.min(LOOK_THROUGH)) => {}
