@@ -48,14 +48,14 @@ pub(super) const CONNECTION: &[Opt] = &[
         TEXT,
         "",
         "File of certificates (PEM) that the broker's certificate and host name are checked against. Empty means the \
-         system's certificates, and no check of the name.",
+         system's certificates; the name is checked then, too, which the reference does not do.",
     ),
     Opt::new(
         RABBIT,
         "ssl_enforce_hostname_verification",
         Kind::Boolean,
         "true",
-        "Accepted without effect: with ssl_ca_file the host name is always checked.",
+        "Accepted without effect: the host name is always checked.",
     )
     .without_effect(),
     Opt::new(
@@ -201,21 +201,27 @@ pub(super) const QUEUES: &[Opt] = &[
         "rabbit_quorum_delivery_limit",
         NOT_NEGATIVE,
         "0",
-        "How often a quorum queue delivers a message again before it drops it. 0 is without a limit.",
+        "How often a quorum queue delivers a message again before it drops it. 0 leaves \
+         the number to the consumer, so that what waits stays at the broker: twice executor_thread_pool_size for an RPC \
+         server, 500 of each queue for a listener. The reference sets no limit then.",
     ),
     Opt::new(
         RABBIT,
         "rabbit_quorum_max_memory_length",
         NOT_NEGATIVE,
         "0",
-        "Most messages of a quorum queue that the broker holds in memory. 0 is without a limit.",
+        "Most messages of a quorum queue that the broker holds in memory. 0 leaves \
+         the number to the consumer, so that what waits stays at the broker: twice executor_thread_pool_size for an RPC \
+         server, 500 of each queue for a listener. The reference sets no limit then.",
     ),
     Opt::new(
         RABBIT,
         "rabbit_quorum_max_memory_bytes",
         NOT_NEGATIVE,
         "0",
-        "Most bytes of a quorum queue that the broker holds in memory. 0 is without a limit.",
+        "Most bytes of a quorum queue that the broker holds in memory. 0 leaves \
+         the number to the consumer, so that what waits stays at the broker: twice executor_thread_pool_size for an RPC \
+         server, 500 of each queue for a listener. The reference sets no limit then.",
     ),
     Opt::new(
         RABBIT,
@@ -238,7 +244,9 @@ pub(super) const QUEUES: &[Opt] = &[
         "rabbit_qos_prefetch_count",
         Kind::Integer { min: 0, max: 65_535 },
         "0",
-        "Most messages that a consumer holds and has not acknowledged. 0 is without a limit.",
+        "Most messages that a consumer holds and has not acknowledged. 0 leaves \
+         the number to the consumer, so that what waits stays at the broker: twice executor_thread_pool_size for an RPC \
+         server, 500 of each queue for a listener. The reference sets no limit then.",
     ),
     Opt::new(
         RABBIT,
