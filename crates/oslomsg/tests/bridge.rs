@@ -291,7 +291,7 @@ fn what_cannot_be_moved_stays_or_goes_to_a_file_and_stops_nothing() {
     let info = format!("{topic}.info");
     publish(rabbit, &info, "no JSON at all");
     // More than Kafka takes.
-    let mut large = notification(1);
+    let mut large = notification(3);
     large.payload = Payload::from(json!("x".repeat(3_000_000)));
     service.notifier.send(&large).wait(LIMIT).unwrap();
     sent.extend(service.send(70..140, Duration::ZERO));

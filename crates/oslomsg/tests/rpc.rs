@@ -45,14 +45,15 @@ fn calls_and_casts_reach_the_server_and_errors_have_their_codes() {
     let args = r#"{"a": [1, 2.50, NaN, "é"], "big": 123456789012345678901234567890}"#;
     let context = r#"{"request_id": "req-1", "roles": ["a"]}"#;
     let echoed = call(&["echo", args, "--server", "host1", "--context", context]).with(0);
-    assert_eq!(echoed.out.trim_end(), args.replace('é', "\\u00e9").replace("\\u00e9", "é"));
+    assert_eq!(echoed.out.trim_end(), args.replace('é', "\\u00e9"));
     let line = server.line();
     assert!(line.contains("123456789012345678901234567890"), "{line}");
     assert!(line.contains(r#""request_id": "req-1""#), "{line}");
     assert_eq!(call(&["ping"]).with(0).json(), [json!("pong")]);
     assert_eq!(call(&["sleep", r#"{"seconds": 0.1}"#]).with(0).json(), [json!(null)]);
 
-    let failed = call(&["fail", r#"{"class": "Gone", "module": "nova.exception", "message": "x"}"#]);
+    let failed =
+        call(&["fail", r#"{"class": "Gone", "module": "nova.exception", "message": "x"}"#]);
     let failed = failed.with(4);
     assert!(failed.err.contains("nova.exception.Gone: x"), "{failed:#?}");
     assert_eq!(failed.out, "");

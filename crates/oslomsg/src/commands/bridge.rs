@@ -175,8 +175,8 @@ impl Plan {
                 targets.extend(priorities.iter().map(|priority| (target.clone(), *priority)));
             }
         }
-        let prefetch = Options::resolve(RABBIT, config, from.url().query())?
-            .int("rabbit_qos_prefetch_count");
+        let prefetch =
+            Options::resolve(RABBIT, config, from.url().query())?.int("rabbit_qos_prefetch_count");
         let most_held = match usize::try_from(prefetch) {
             Ok(0) | Err(_) => MOST_HELD,
             Ok(prefetch) => MOST_HELD.min(prefetch - 1),

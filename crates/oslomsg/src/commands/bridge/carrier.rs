@@ -43,7 +43,10 @@ pub(super) struct Carrier {
     notifiers: HashMap<String, Notifier>,
     under_way: HashMap<Key, Parcel>,
     refused: Refused,
-    trouble: Option<Trouble>,
+    /// Kafka takes nothing: a single one tries whether that is over, and no more are taken.
+    is_away: bool,
+    /// Topics that somebody must mend, since when and why.
+    blocked: HashMap<String, (Instant, Failure)>,
     tally: Tally,
 }
 
@@ -60,13 +63,6 @@ enum Stage {
     Sent(Receipt),
     /// Kafka did not take it; when it is handed over again.
     Waits(Instant),
-}
-
-/// Kafka takes nothing.
-struct Trouble {
-    since: Instant,
-    /// A reason that somebody must mend.
-    blocked: Option<Failure>,
 }
 
 /// What became of all. `Display` is the summary.
@@ -99,7 +95,8 @@ impl Carrier {
             notifiers: HashMap::new(),
             under_way: HashMap::new(),
             refused,
-            trouble: None,
+            is_away: false,
+            blocked: HashMap::new(),
             tally: Tally::default(),
         }
     }
@@ -112,8 +109,9 @@ impl Carrier {
         self.under_way.len() as u64
     }
 
+    /// Whether no more may be taken now.
     pub(super) fn is_full(&self) -> bool {
-        self.under_way.len() >= WINDOW
+        self.is_away || self.under_way.len() >= WINDOW
     }
 
     /// Sends a record on.
@@ -157,12 +155,13 @@ impl Carrier {
     /// When there is no use in going on.
     pub(super) fn settle(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
-        let (mut done, mut due) = (Vec::new(), Vec::new());
+        let (mut done, mut due, mut asked) = (Vec::new(), Vec::new(), 0_usize);
         for (key, parcel) in &self.under_way {
             match &parcel.stage {
                 Stage::Sent(receipt) if receipt.is_resolved() => done.push(key.clone()),
-                Stage::Waits(at) if *at <= now => due.push(key.clone()),
-                _ => {}
+                Stage::Sent(_) => asked += 1,
+                Stage::Waits(at) if *at <= now => due.push((*at, key.clone())),
+                Stage::Waits(_) => {}
             }
         }
         let mut answers = Vec::with_capacity(done.len());
@@ -172,14 +171,17 @@ impl Carrier {
             }
         }
         self.answer(&answers, true);
-        for key in due {
+        due.sort_by_key(|(at, _)| *at);
+        if self.is_away {
+            due.truncate(usize::from(asked == 0));
+        }
+        for (_, key) in due {
             self.send_again(key);
         }
         self.refused.check()?;
-        let lasts = |trouble: &Trouble| trouble.since.elapsed() >= REFUSED_FOR;
-        match self.trouble.take_if(|trouble| trouble.blocked.is_some() && lasts(trouble)) {
-            Some(Trouble { blocked: Some(failure), .. }) => Err(failure),
-            _ => Ok(()),
+        match self.blocked.extract_if(|_, (since, _)| since.elapsed() >= REFUSED_FOR).next() {
+            Some((_, (_, failure))) => Err(failure),
+            None => Ok(()),
         }
     }
 
@@ -242,7 +244,8 @@ impl Carrier {
         let Stage::Sent(receipt) = &parcel.stage else { return None };
         let Err(error) = receipt.wait(Duration::ZERO) else {
             self.tally.moved += 1;
-            if self.trouble.take().is_some() {
+            self.blocked.remove(&parcel.topic);
+            if std::mem::take(&mut self.is_away) {
                 output::error("Kafka takes notifications again");
             }
             return self.under_way.remove(&key).map(|parcel| parcel.token);
@@ -262,11 +265,6 @@ impl Carrier {
         }
         self.tally.maybe_twice += u64::from(!is_sure);
         parcel.stage = Stage::Waits(Instant::now() + AGAIN_AFTER);
-        let is_first = self.trouble.is_none();
-        if is_first {
-            output::error(format_args!("{}; it is tried again", chain(&error)));
-        }
-        let trouble = self.trouble.get_or_insert(Trouble { since: Instant::now(), blocked: None });
         let must_be_mended = matches!(
             cause,
             Cause::Authentication
@@ -275,7 +273,17 @@ impl Carrier {
                 | Cause::InvalidTopic
                 | Cause::Unsupported
         );
-        trouble.blocked = must_be_mended.then(|| error.into());
+        let is_known = if must_be_mended {
+            self.blocked.contains_key(&parcel.topic)
+        } else {
+            std::mem::replace(&mut self.is_away, true)
+        };
+        if !is_known {
+            output::error(format_args!("{}; it is tried again", chain(&error)));
+        }
+        if must_be_mended && !is_known {
+            self.blocked.insert(parcel.topic.clone(), (Instant::now(), error.into()));
+        }
         None
     }
 
@@ -357,12 +365,8 @@ mod tests {
 
     #[test]
     fn the_code_is_ok_only_when_everything_arrived() {
-        let tally = |moved, refused, unconfirmed| Tally {
-            moved,
-            refused,
-            unconfirmed,
-            ..Tally::default()
-        };
+        let tally =
+            |moved, refused, unconfirmed| Tally { moved, refused, unconfirmed, ..Tally::default() };
         for (tally, expected) in [
             (tally(0, 0, 0), Exit::Ok),
             (tally(5, 0, 0), Exit::Ok),

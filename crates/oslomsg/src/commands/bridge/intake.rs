@@ -113,7 +113,8 @@ fn pump(subscription: &dyn Subscription, sender: &SyncSender<Vec<Incoming>>) {
 }
 
 fn give_back(subscription: &dyn Subscription, records: impl IntoIterator<Item = Incoming>) {
-    let left = |record: Incoming| Settled { token: record.token, done: false, took: Duration::ZERO };
+    let left =
+        |record: Incoming| Settled { token: record.token, done: false, took: Duration::ZERO };
     let settled: Vec<Settled> = records.into_iter().map(left).collect();
     subscription.advance(&[], &settled);
 }

@@ -68,7 +68,8 @@ impl Refused {
         if self.held.len() <= self.most_held {
             return Ok(());
         }
-        let text = format!("{} messages cannot be moved: too many to leave behind", self.held.len());
+        let text =
+            format!("{} messages cannot be moved: too many to leave behind", self.held.len());
         let hint = "--dead-letter-file takes them off their queues";
         Err(Failure::new(Exit::Data, text).with_hint(hint))
     }

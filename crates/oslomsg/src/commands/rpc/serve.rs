@@ -93,9 +93,8 @@ impl RpcEndpoint for Checks {
                 Ok(Payload::null())
             }
             "fail" => {
-                let word = |name: &str| {
-                    request.args.string_at(name).map(std::borrow::Cow::into_owned)
-                };
+                let word =
+                    |name: &str| request.args.string_at(name).map(std::borrow::Cow::into_owned);
                 let class = word("class").unwrap_or_else(|| "ValueError".to_owned());
                 let message = word("message").unwrap_or_else(|| "on purpose".to_owned());
                 let error = RemoteError::new(class, message);
@@ -111,9 +110,7 @@ impl RpcEndpoint for Checks {
 
 /// A request as a line of JSON. Who has stopped reading is told nothing.
 fn print(request: &RpcRequest) {
-    let word = |word: &Option<String>| {
-        word.as_deref().map_or_else(|| "null".to_owned(), literal)
-    };
+    let word = |word: &Option<String>| word.as_deref().map_or_else(|| "null".to_owned(), literal);
     let line = format!(
         "{{\"method\":{},\"args\":{},\"namespace\":{},\"version\":{},\"context\":{}}}\n",
         literal(&request.method),
