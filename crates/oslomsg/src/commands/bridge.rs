@@ -38,6 +38,8 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Seconds that a notification stays with librdkafka, unless the configuration says otherwise: one
 /// that it gives up on may be twice in the topic in the end, and here nobody waits for an answer.
 const DELIVERY_TIMEOUT: &str = "300";
+/// The same for Kafka as a whole.
+const CONNECT_TIMEOUT: &str = "120";
 /// Messages that cannot be moved and stay in their queues, before the bridge ends: each holds a
 /// place of those that a queue gives out.
 const MOST_HELD: usize = 200;
@@ -234,8 +236,12 @@ fn destination(given: Option<&str>, session: &Session) -> Result<Transport, Fail
     config.set(KAFKA, "delivery", "confirmed");
     // All waiting is done before the end.
     config.set(KAFKA, "exit_flush_timeout", "0.5");
-    if config.value(KAFKA, "delivery_timeout").is_none() {
-        config.set(KAFKA, "delivery_timeout", DELIVERY_TIMEOUT);
+    for (name, seconds) in
+        [("delivery_timeout", DELIVERY_TIMEOUT), ("connect_timeout", CONNECT_TIMEOUT)]
+    {
+        if config.value(KAFKA, name).is_none() {
+            config.set(KAFKA, name, seconds);
+        }
     }
     let transport = session.transport_builder(given, &config).for_notifications()?;
     match transport.url().scheme() {
