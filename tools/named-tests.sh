@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Whether the tests that docs/delivery.md and docs/security.md name for what they say exist: a promise whose
-# test is gone is none.
+# Whether the tests that docs/delivery.md, docs/hybrid.md and docs/security.md name for what they say exist: a
+# promise whose test is gone is none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -29,5 +29,6 @@ page() {
 }
 
 page docs/delivery.md 51
+page docs/hybrid.md 11
 page docs/security.md 20
 ((missing == 0))

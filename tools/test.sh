@@ -58,6 +58,7 @@ rust_tests hostile --workspace --test hostile
 rust_tests memory --workspace --test memory -- --nocapture --test-threads 1
 rust_tests conformance --workspace --test conformance -- --nocapture --test-threads 1
 rust_tests interop --workspace --test kafka -- interop:: --nocapture
+rust_tests bridge --workspace --test bridge --test rpc -- --nocapture
 rust_tests command-line --workspace --test cli --test config --test doctor --test spool --test real_kafka --test shutdown --test reload --test secrets
 stage python tools/python-tests.sh
 # The others are `make services`.

@@ -65,6 +65,22 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// [`Error::InvalidOption`], [`Error::Unsupported`].
     fn subscribe(&self, request: Subscribe) -> Result<Arc<dyn Subscription>, Error>;
 
+    /// Looks how much waits in the queues of a subscription, without taking or making anything, at
+    /// most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where brokers have no queues, [`Error::NotReady`] when none can be
+    /// asked.
+    fn waiting(&self, request: &Subscribe, timeout: Duration) -> Result<Vec<Waiting>, Error> {
+        let _ = (request, timeout);
+        Err(Error::Unsupported {
+            driver: self.capabilities().name,
+            what: "looking into queues".to_owned(),
+            instead: "use a rabbit:// transport URL".to_owned(),
+        })
+    }
+
     /// What carries remote calls. `None`: this driver carries notifications only.
     fn rpc(&self) -> Option<&dyn RpcDriver> {
         None
@@ -175,6 +191,8 @@ pub struct Capabilities {
     pub exchanges: bool,
     /// A record's key and headers travel beside its body.
     pub headers: bool,
+    /// Records are taken from queues and acknowledged one by one, in any order.
+    pub queues: bool,
 }
 
 #[cfg(any(feature = "fake", feature = "kafka", feature = "fuzzing"))]
@@ -189,6 +207,7 @@ impl Capabilities {
             durable: false,
             exchanges: false,
             headers: true,
+            queues: false,
         }
     }
 }
@@ -240,6 +259,21 @@ pub struct Subscribe {
     pub batch_size: usize,
     /// Whether what an endpoint fails with shall come again, where that is the listener's choice.
     pub requeue: bool,
+    /// Whether each record is taken for itself, where that is the listener's choice: none waits for
+    /// one before it, and a body that cannot be unpacked comes as it is.
+    pub raw: bool,
+}
+
+/// A queue that a subscription would take from, see [`Driver::waiting`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// Its name, such as `notifications.info`.
+    pub queue: String,
+    /// How many messages nobody has taken. `None`: there is no such queue.
+    pub messages: Option<u32>,
+    /// How many take from it.
+    pub consumers: u32,
 }
 
 /// How many records a worker takes.
@@ -320,7 +354,7 @@ pub struct Incoming {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
-    /// The broker's topic or queue.
+    /// The broker's topic or queue; in a pool's queue the routing key, such as `notifications.info`.
     pub topic: Arc<str>,
     /// The partition, 0 for brokers without.
     pub partition: i32,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     Error,
     config::{Config, DEFAULT, Options},
-    driver::{Driver, MessageKey, Outgoing, Retry},
+    driver::{Driver, MessageKey, Outgoing, Retry, Subscribe, Subscription, Waiting},
     message::Priority,
     receipt::{FinalOutcome, Receipt, Subject},
     reload::{self, Mutable, Reloaded},
@@ -169,6 +169,49 @@ impl Transport {
         let target = Arc::clone(target);
         driver.send(Outgoing { target, priority, key, headers: Vec::new(), body, retry }, report);
         receipt
+    }
+
+    /// Takes records as they are, for those who pass them on: each is settled for itself, in any
+    /// order and number, and goes back to its queue when it is settled as not done or the
+    /// subscription is closed first. `targets` are joined with each of their priorities; `pool` is a
+    /// queue or group of its own, see [`ListenerBuilder::pool`](crate::ListenerBuilder::pool).
+    ///
+    /// Returns within about a second, whether or not a broker answers. A
+    /// [`Listener`](crate::Listener) is for those who handle notifications.
+    ///
+    /// # Errors
+    ///
+    /// As [`ListenerBuilder::start`](crate::ListenerBuilder::start); [`Error::Unsupported`] where
+    /// records cannot be settled so, as on Kafka.
+    pub fn subscribe(
+        &self,
+        targets: Vec<(Target, Priority)>,
+        pool: Option<&str>,
+    ) -> Result<Arc<dyn Subscription>, Error> {
+        let capabilities = self.driver().capabilities();
+        if !capabilities.queues {
+            return Err(Error::Unsupported {
+                driver: capabilities.name,
+                what: "taking records one by one".to_owned(),
+                instead: "take them from a rabbit:// transport URL".to_owned(),
+            });
+        }
+        self.driver().subscribe(raw(targets, pool))
+    }
+
+    /// Looks how much waits for such a [`subscribe`](Self::subscribe), queue by queue, at most for
+    /// `timeout`. Nothing is taken or made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] when no broker can be asked; [`Error::Unsupported`] on Kafka.
+    pub fn waiting(
+        &self,
+        targets: Vec<(Target, Priority)>,
+        pool: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Vec<Waiting>, Error> {
+        self.driver().waiting(&raw(targets, pool), timeout)
     }
 
     /// Whether a listener's notification comes again when its endpoint asks for that (option
@@ -389,6 +432,11 @@ impl TransportBuilder {
         let is_given = self.url.is_some();
         Ok(Transport { inner: Inner::new(driver, url, is_given, self.config, stats) })
     }
+}
+
+fn raw(targets: Vec<(Target, Priority)>, pool: Option<&str>) -> Subscribe {
+    let pool = pool.map(str::to_owned);
+    Subscribe { targets, pool, batch_size: 1, requeue: true, raw: true }
 }
 
 fn url_from(config: &Config, purpose: Purpose) -> Result<String, Error> {

@@ -2,8 +2,12 @@
 //!
 //! What it means is decided in `session` (the global part) and in each command's `resolve`.
 
+#[cfg(all(feature = "kafka", feature = "rabbit"))]
+pub(crate) mod bridge;
 pub(crate) mod config;
 mod global;
+#[cfg(feature = "rabbit")]
+pub(crate) mod rpc;
 pub(crate) mod sources;
 pub(crate) mod values;
 
@@ -15,12 +19,16 @@ use clap::{
 };
 use oslo_messaging::Priority;
 
+#[cfg(all(feature = "kafka", feature = "rabbit"))]
+use bridge::BridgeArgs;
 use config::ConfigArgs;
 pub(crate) use global::{Color, GlobalArgs, Verbosity};
+#[cfg(feature = "rabbit")]
+use rpc::RpcArgs;
 #[cfg(feature = "kafka")]
 use values::{Offset, Since};
 
-/// Sends, watches and tries out OpenStack notifications over Kafka.
+/// Sends, watches and moves OpenStack notifications over Kafka, and tries out calls over RabbitMQ.
 #[derive(Debug, Parser)]
 #[command(name = "oslomsg", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(disable_help_subcommand = true, subcommand_required = true)]
@@ -33,7 +41,7 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 nothing matched (--exit-code) or demo lost something, 2 usage, 3 some failed, \
-65 bad data, 66 file missing, 69 broker unreachable, 70 bug, 75 timed out, 77 authentication or \
+4 the called method failed, 65 bad data, 66 file missing, 69 broker unreachable, 70 bug, 75 timed out, 77 authentication or \
 ACL, 78 configuration, 130 interrupted.";
 
 /// The commands.
@@ -49,6 +57,12 @@ pub(crate) enum Command {
     /// Find out, step by step, what keeps a service from its broker, and what to do
     #[cfg(feature = "kafka")]
     Doctor(DoctorArgs),
+    /// Move notifications from RabbitMQ to Kafka; each is taken off its queue when Kafka has it
+    #[cfg(all(feature = "kafka", feature = "rabbit"))]
+    Bridge(BridgeArgs),
+    /// Call methods over RabbitMQ, and serve some for checks
+    #[cfg(feature = "rabbit")]
+    Rpc(RpcArgs),
     /// Run a Kafka broker in memory, for tests and demos, and print its transport URL
     #[cfg(feature = "kafka")]
     Broker(BrokerArgs),

@@ -1,6 +1,6 @@
 //! How the program ends: its exit codes, and what it says when something failed.
 //!
-//! The codes are those of `sysexits.h`, with 1 and 3 of its own. Every error of the library
+//! The codes are those of `sysexits.h`, with 1, 3 and 4 of its own. Every error of the library
 //! becomes one here, and nowhere else.
 
 use std::{error::Error as StdError, io, process::ExitCode};
@@ -17,6 +17,9 @@ pub(crate) enum Exit {
     Nothing = 1,
     Usage = 2,
     Partial = 3,
+    /// The method that was called failed, or is not there.
+    #[cfg(feature = "rabbit")]
+    Remote = 4,
     Data = 65,
     NoInput = 66,
     Unreachable = 69,
@@ -62,6 +65,13 @@ impl Failure {
     /// A file that the user named and that cannot be read.
     pub(crate) fn file(path: &std::path::Path, source: &io::Error) -> Self {
         Self::new(Exit::NoInput, format!("cannot read {}: {source}", path.display()))
+    }
+
+    /// What the words of a broker mean; `text` is told.
+    #[cfg(feature = "rabbit")]
+    pub(crate) fn of_words(words: &str, text: String) -> Self {
+        let (exit, hint) = judge_words(words).unwrap_or((Exit::TimedOut, None));
+        Self::Told { exit, text, hint }
     }
 
     pub(crate) fn with_hint(self, new: &'static str) -> Self {
@@ -153,10 +163,20 @@ fn judge_failures(failures: &[Undelivered]) -> (Exit, Option<&'static str>) {
 fn judge_words(words: &str) -> Option<(Exit, Option<&'static str>)> {
     let words = words.to_ascii_lowercase();
     let says = |some: &[&str]| some.iter().any(|word| words.contains(word));
+    if says(&["access_refused", "not_allowed", "login of user"]) {
+        return Some((
+            Exit::Denied,
+            Some(
+                "see the credentials and the virtual host in the URL, rabbit_login_method in \
+                 [oslo_messaging_rabbit], and the user's permissions on the broker",
+            ),
+        ));
+    }
     if says(&["authenticat", "authoriz", "sasl", "ssl handshake"]) {
         return Some(denied());
     }
-    says(&["connect", "transport", "resolve", "timed out", "brokers are down"]).then(unreachable)
+    says(&["connect", "transport", "resolve", "timed out", "brokers are down", "no answer"])
+        .then(unreachable)
 }
 
 fn denied() -> (Exit, Option<&'static str>) {

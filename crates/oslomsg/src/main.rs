@@ -76,6 +76,10 @@ fn start_log(verbosity: Verbosity, command: &Command) {
         // What these say is said once, by the command that it happened to.
         targets = targets.with_target("oslo_messaging::receipt", LevelFilter::OFF);
     }
+    if verbosity < Verbosity::Debug {
+        // The library tells of the same in words; this one's have whole messages in them.
+        targets = targets.with_target("lapin", LevelFilter::OFF);
+    }
     if matches!(command, Command::Config(_)) {
         // What opening a driver warns of is a finding already.
         targets = targets.with_target("oslo_messaging", LevelFilter::ERROR);

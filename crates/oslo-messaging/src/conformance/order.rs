@@ -49,6 +49,7 @@ fn a_lane_hands_out_the_next_record_only_after_the_former_was_settled(stage: &St
         pool: transport.driver().capabilities().pools.then(|| topic.clone()),
         batch_size: 1,
         requeue: false,
+        raw: false,
     })?;
     subscription.ready(stage.limit())?;
     let log = Arc::new(Log::default());

@@ -141,6 +141,7 @@ fn key_headers_and_body_travel_byte_for_byte(stage: &Stage) -> Outcome {
         pool: None,
         batch_size: 1,
         requeue: false,
+        raw: false,
     };
     request.pool = transport.driver().capabilities().pools.then(|| topic.clone());
     let subscription = transport.driver().subscribe(request)?;

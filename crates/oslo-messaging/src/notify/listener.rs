@@ -256,6 +256,7 @@ impl ListenerBuilder {
             pool: self.pool,
             batch_size,
             requeue: self.allow_requeue,
+            raw: false,
         })?;
         let stats = Arc::clone(self.transport.shared_stats());
         let dispatcher = Dispatcher::new(endpoints, self.serializer, Arc::clone(&stats));

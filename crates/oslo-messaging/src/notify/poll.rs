@@ -208,6 +208,7 @@ impl PollListenerBuilder {
             pool: self.pool,
             batch_size: self.batch_size,
             requeue: false,
+            raw: false,
         })?;
         let stats = Arc::clone(self.transport.shared_stats());
         let shared = Arc::new(Shared::new(subscription, stats, self.waker));

@@ -11,7 +11,7 @@ use super::{
 
 const TRANSPORT_URL: &str = "\
 Such as kafka://user:pass@host1:9092,host2:9092/vhost [default: the configuration's \
-[oslo_messaging_notifications] transport_url, else [DEFAULT] transport_url]";
+[oslo_messaging_notifications] transport_url, else [DEFAULT] transport_url; for rpc only that]";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -42,13 +42,14 @@ pub(crate) struct GlobalArgs {
     pub(crate) named: Vec<Named>,
 
     /// The broker's URL.
-    #[arg(long, value_name = "URL", env = "OSLOMSG_TRANSPORT_URL", hide_env_values = true)]
-    #[arg(global = true, help = TRANSPORT_URL)]
+    #[arg(long, alias = "url", value_name = "URL", env = "OSLOMSG_TRANSPORT_URL")]
+    #[arg(hide_env_values = true, global = true, help = TRANSPORT_URL)]
     pub(crate) transport_url: Option<String>,
 
     /// Seconds: send gives each notification that long (default 30), tail and broker end after it
     /// (default never), demo gives up after it (default 60), doctor gives each question that long
-    /// (default 12)
+    /// (default 12), rpc waits so long for an answer (default: rpc_response_timeout), bridge for its
+    /// queues and for the last confirmations (default 30)
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds, global = true)]
     pub(crate) timeout: Option<Duration>,
 

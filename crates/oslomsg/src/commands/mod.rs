@@ -1,5 +1,7 @@
 //! The commands: each resolves its arguments and does its work in one function.
 
+#[cfg(all(feature = "kafka", feature = "rabbit"))]
+mod bridge;
 #[cfg(feature = "kafka")]
 mod broker;
 mod config;
@@ -8,6 +10,8 @@ mod demo;
 #[cfg(feature = "kafka")]
 mod doctor;
 mod input;
+#[cfg(feature = "rabbit")]
+mod rpc;
 mod send;
 #[cfg(feature = "kafka")]
 mod tail;
@@ -33,6 +37,10 @@ pub(crate) fn run(command: Command, session: &Session) -> Result<Exit, Failure> 
         Command::Tail(args) => tail::run(args, session),
         #[cfg(feature = "kafka")]
         Command::Doctor(args) => doctor::run(&args, session),
+        #[cfg(all(feature = "kafka", feature = "rabbit"))]
+        Command::Bridge(args) => bridge::run(args, session),
+        #[cfg(feature = "rabbit")]
+        Command::Rpc(args) => rpc::run(args.command, session),
         #[cfg(feature = "kafka")]
         Command::Broker(args) => broker::run(&args, session),
         #[cfg(feature = "kafka")]

@@ -133,10 +133,15 @@ impl Drop for RabbitListener {
 pub(super) struct Records {
     queues: Vec<Queue>,
     names: Vec<Arc<str>>,
-    /// A number for each routing key, as they come: what has different ones is apart in a pool, too.
-    lanes_of: Mutex<HashMap<String, u64>>,
+    /// A number and a name for each routing key, as they come: what has different ones is apart in a
+    /// pool, too.
+    lanes_of: Mutex<HashMap<String, (u64, Arc<str>)>>,
     prefetch: u16,
     requeues: bool,
+    /// Each record is a lane of its own.
+    is_raw: bool,
+    /// One queue has many routing keys.
+    is_pool: bool,
     lanes: Lanes<Incoming>,
     state: Mutex<State>,
     next: AtomicI64,
@@ -174,6 +179,8 @@ impl Records {
             queues,
             prefetch: if options.prefetch == 0 { PREFETCH } else { options.prefetch },
             requeues: request.requeue,
+            is_raw: request.raw,
+            is_pool: request.pool.is_some(),
             lanes: Lanes::new(),
             state: Mutex::default(),
             next: AtomicI64::new(0),
@@ -181,6 +188,17 @@ impl Records {
             is_stopped: AtomicBool::new(false),
             stats,
         })
+    }
+
+    /// Number and name of a routing key.
+    fn lane_of(&self, key: &str) -> (u64, Arc<str>) {
+        let mut lanes = self.lanes_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lanes.get(key) {
+            return known.clone();
+        }
+        let new = (lanes.len() as u64, Arc::from(key));
+        lanes.insert(key.to_owned(), new.clone());
+        new
     }
 
     /// Takes those off a batch that were handled before.
@@ -193,7 +211,12 @@ impl Records {
             let held = state.held.get(&token.offset);
             let id = held.and_then(|held| held.unique_id.as_deref());
             if id.is_some_and(|id| state.handled.knows(id)) {
-                tracing::warn!(queue = %batch[index].origin.topic, "skipped a notification that came before");
+                let queue = &batch[index].origin.topic;
+                if self.is_raw {
+                    tracing::debug!(%queue, "skipped a message that came before");
+                } else {
+                    tracing::warn!(%queue, "skipped a notification that came before");
+                }
                 known.push(Settled { token, done: true, took: Duration::ZERO });
                 batch.remove(index);
             } else {
@@ -239,7 +262,7 @@ impl Records {
 }
 
 /// One queue for each topic and priority, or one for a pool.
-fn queues(options: &RabbitOptions, request: &Subscribe) -> Vec<Queue> {
+pub(super) fn queues(options: &RabbitOptions, request: &Subscribe) -> Vec<Queue> {
     let mut queues = Vec::new();
     let mut of_exchange: Vec<(&Target, Vec<String>)> = Vec::new();
     for (target, priority) in &request.targets {
@@ -295,13 +318,12 @@ impl Role for ListenerRole {
         }
         records.stats.received.add(1);
         let Delivery { data, properties, acker, routing_key, .. } = delivery;
-        let lane = {
-            let mut lanes = records.lanes_of.lock().unwrap_or_else(PoisonError::into_inner);
-            let next = lanes.len() as u64;
-            *lanes.entry(routing_key.to_string()).or_insert(next)
-        };
+        let (key_lane, key) = records.lane_of(routing_key.as_str());
+        // Only a raw record's bytes are wanted as they are, and only when nothing else is there.
+        let packed = if records.is_raw { data.clone() } else { Vec::new() };
         let body = match unpacked(&properties, data) {
             Ok(body) => body,
+            Err(_) if records.is_raw => packed,
             Err(words) => {
                 records.stats.undecodable.add(1);
                 let queue = &records.names[queue];
@@ -314,13 +336,10 @@ impl Role for ListenerRole {
         let period = records.period.load(Ordering::SeqCst);
         let unique_id = unique_id(&body);
         records.lock().held.insert(offset, Held { period, acker, unique_id });
+        let lane = if records.is_raw { offset.unsigned_abs() } else { key_lane };
+        let name = if records.is_pool { key } else { Arc::clone(&records.names[queue]) };
         let incoming = Incoming {
-            origin: Origin {
-                topic: Arc::clone(&records.names[queue]),
-                partition: 0,
-                offset,
-                timestamp_millis: None,
-            },
+            origin: Origin { topic: name, partition: 0, offset, timestamp_millis: None },
             key: None,
             headers: Vec::new(),
             body: Some(Bytes::from(body)),

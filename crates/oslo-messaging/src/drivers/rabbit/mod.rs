@@ -14,6 +14,7 @@
 //! | `consumer` | requests for a server |
 //! | `answers` | a server's answers |
 //! | `listener` | notifications for a listener |
+//! | `look` | how much waits in queues |
 //! | `seen` | which messages came before |
 //! | `error` | the broker's codes in the library's words |
 //!
@@ -28,6 +29,7 @@ mod consumer;
 mod declared;
 mod error;
 mod listener;
+mod look;
 mod message;
 mod names;
 mod producer;
@@ -66,7 +68,7 @@ use crate::{
     config::Config,
     driver::{
         Capabilities, Destination, Driver, Outgoing, RpcDriver, RpcOutgoing, RpcSubscription,
-        Serve, Subscribe, Subscription,
+        Serve, Subscribe, Subscription, Waiting,
     },
     error::{Cause, Outcome},
     receipt::{Failure, Report},
@@ -103,6 +105,25 @@ impl Live {
     fn handle(&self) -> tokio::runtime::Handle {
         let runtime = self.runtime.as_ref().expect("a runtime is there until the drop");
         runtime.handle().clone()
+    }
+
+    /// Blocks until what a broker is asked has its answer.
+    fn wait_for<T: Send + 'static>(
+        &self,
+        asked: impl Future<Output = Result<T, String>> + Send + 'static,
+        timeout: Duration,
+    ) -> Result<T, Error> {
+        let (sender, answer) = std::sync::mpsc::channel();
+        self.handle().spawn(async move {
+            // Nobody waits any longer.
+            let _ = sender.send(tokio::time::timeout(timeout, asked).await);
+        });
+        let cause = match answer.recv() {
+            Ok(Ok(Ok(found))) => return Ok(found),
+            Ok(Ok(Err(cause))) => cause,
+            _ => format!("the broker has not answered within {} s", timeout.as_secs_f64()),
+        };
+        Err(Error::NotReady { cause })
     }
 }
 
@@ -212,6 +233,7 @@ impl Driver for RabbitDriver {
             durable: true,
             exchanges: true,
             headers: false,
+            queues: true,
         }
     }
 
@@ -247,6 +269,11 @@ impl Driver for RabbitDriver {
         // What is sent from now on shall not be lost, where a broker answers.
         let _ = session.ready(FIRST_WAIT);
         Ok(Arc::new(RabbitListener::new(records, session, Arc::clone(live))))
+    }
+
+    fn waiting(&self, request: &Subscribe, timeout: Duration) -> Result<Vec<Waiting>, Error> {
+        let queues = listener::queues(&self.options, request);
+        self.live()?.wait_for(look::look(self.hosts(), queues), timeout)
     }
 
     fn rpc(&self) -> Option<&dyn RpcDriver> {
