@@ -368,7 +368,7 @@ pub fn fuzz_messages(body: &[u8]) {
             // Names that have travelled lose what marks that, once.
             let (again, first) = (RemoteError::from_json(&failure), error.to_json());
             assert_eq!(again.message, error.message);
-            assert_eq!(again.traceback, error.traceback);
+            assert!(error.traceback.is_empty() || again.traceback == error.traceback);
             assert_eq!(RemoteError::from_json(&first).class, again.class);
         }
     }
