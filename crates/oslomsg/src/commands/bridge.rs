@@ -22,6 +22,7 @@ use crate::{
     exit::{Exit, Failure},
     interrupt::Interrupt,
     output::{self, Progress},
+    reload::on_hangup,
     session::Session,
 };
 use carrier::Carrier;
@@ -66,7 +67,7 @@ pub(crate) fn run(args: BridgeArgs, session: &Session) -> Result<Exit, Failure> 
     if args.dry_run {
         return plan.look();
     }
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::with_hangup(on_hangup(session, &plan.to, adjust))?;
     let refused = Refused::open(args.dead_letter_file.as_deref(), plan.most_held)?;
     let limits = Limits {
         gap: args.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(rate.recip())),
@@ -233,16 +234,7 @@ fn source(given: Option<&str>, config: &Config) -> Result<Transport, Failure> {
 
 fn destination(given: Option<&str>, session: &Session) -> Result<Transport, Failure> {
     let mut config = session.config.clone();
-    config.set(KAFKA, "delivery", "confirmed");
-    // All waiting is done before the end.
-    config.set(KAFKA, "exit_flush_timeout", "0.5");
-    for (name, seconds) in
-        [("delivery_timeout", DELIVERY_TIMEOUT), ("connect_timeout", CONNECT_TIMEOUT)]
-    {
-        if config.value(KAFKA, name).is_none() {
-            config.set(KAFKA, name, seconds);
-        }
-    }
+    adjust(&mut config);
     let transport = session.transport_builder(given, &config).for_notifications()?;
     match transport.url().scheme() {
         "kafka" => Ok(transport),
@@ -251,6 +243,20 @@ fn destination(given: Option<&str>, session: &Session) -> Result<Transport, Fail
             let hint = "give --to kafka://..., or set it in [oslo_messaging_notifications] \
                         transport_url";
             Err(Failure::new(Exit::Config, text).with_hint(hint))
+        }
+    }
+}
+
+/// What the bridge wants of Kafka, whatever the service's own notifiers do. The URL can say otherwise.
+fn adjust(config: &mut Config) {
+    config.set(KAFKA, "delivery", "confirmed");
+    // All waiting is done before the end.
+    config.set(KAFKA, "exit_flush_timeout", "0.5");
+    for (name, seconds) in
+        [("delivery_timeout", DELIVERY_TIMEOUT), ("connect_timeout", CONNECT_TIMEOUT)]
+    {
+        if config.value(KAFKA, name).is_none() {
+            config.set(KAFKA, name, seconds);
         }
     }
 }

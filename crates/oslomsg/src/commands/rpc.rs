@@ -101,10 +101,10 @@ impl From<RpcError> for Failure {
         let text = error.to_string();
         match error {
             RpcError::Remote(error) => {
-                let traceback = error.traceback.concat();
-                let lines = traceback.trim_end();
-                let text = if lines.is_empty() { text } else { format!("{text}\n{lines}") };
-                Self::new(Exit::Remote, text)
+                // Without frames it says the same once more.
+                let has_frames = error.traceback.iter().any(|line| line.starts_with(' '));
+                let lines = if has_frames { error.traceback.concat() } else { String::new() };
+                Self::new(Exit::Remote, format!("{text}\n{lines}").trim_end())
             }
             RpcError::NoSuchMethod { .. } | RpcError::UnsupportedVersion { .. } => {
                 let hint = "--namespace and --version choose the interface";
