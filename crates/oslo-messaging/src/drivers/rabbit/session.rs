@@ -4,6 +4,7 @@
 //! calls, of a server's requests, of a listener's notifications.
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use super::{
     config::RabbitOptions,
     connection::{Connection, Hosts},
-    error::Refused,
+    error::{Refused, cause},
     topology::{Queue, declare_exchange, declare_queue, differs_in_durable},
 };
 use crate::Error;
@@ -218,12 +219,13 @@ impl<R: Role> Task<R> {
             let pause = match connection {
                 Ok(connection) => match self.consume(connection).await {
                     Ok(()) => break,
-                    Err(words) => {
-                        tracing::warn!("{name}: {words}; connecting again");
+                    Err(error) => {
+                        tracing::warn!("{name}: {error}; connecting again");
                         self.role.lost();
-                        let cause = crate::error::Cause::Unreachable;
-                        self.standing.send_replace(Standing::Down(Refused { words, cause }));
-                        self.hosts.lost().max(self.hosts.pause())
+                        let refused = Refused { words: error.to_string(), cause: cause(&error) };
+                        let wait = if refused.is_final() { MEND } else { Duration::ZERO };
+                        self.standing.send_replace(Standing::Down(refused));
+                        self.hosts.lost().max(wait)
                     }
                 },
                 Err(refused) => {
@@ -241,12 +243,11 @@ impl<R: Role> Task<R> {
         self.standing.send_replace(Standing::Ended);
     }
 
-    /// Consumes until it shall stop: `Ok`; or the connection is lost: words why.
-    async fn consume(&mut self, connection: Connection) -> Result<(), String> {
+    /// Consumes until it shall stop: `Ok`; or the connection is lost.
+    async fn consume(&mut self, connection: Connection) -> lapin::Result<()> {
         let queues = self.role.queues();
-        let channel = self.declare(&connection, &queues).await.map_err(|e| e.to_string())?;
-        let mut consumers =
-            self.consumers(&channel, &queues).await.map_err(|error| error.to_string())?;
+        let channel = self.declare(&connection, &queues).await?;
+        let mut consumers = self.consumers(&channel, &queues).await?;
         self.standing.send_replace(Standing::Consuming);
         let mut stopped = self.stopped.clone();
         loop {
@@ -260,9 +261,9 @@ impl<R: Role> Task<R> {
                     }
                     Some((queue, Err(error))) => {
                         self.offsets.forget(queue);
-                        return Err(error.to_string());
+                        return Err(error);
                     }
-                    None => return Err("the broker ended the consumers".to_owned()),
+                    None => return Err(io::Error::other("the broker ended the consumers").into()),
                 },
             }
         }
@@ -317,7 +318,7 @@ impl<R: Role> Task<R> {
                 .await?;
             // A consumer that ends ends the session.
             let ended = futures_util::stream::once(async {
-                Err(std::io::Error::other("the broker cancelled a consumer").into())
+                Err(io::Error::other("the broker cancelled a consumer").into())
             });
             all.push(consumer.chain(ended).map(move |next| (index, next)).boxed());
         }
