@@ -3,12 +3,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-for features in "" fake kafka kafka,ssl kafka,zstd kafka,fake,ssl,zstd; do
+for features in "" fake rabbit kafka kafka,ssl kafka,zstd kafka,fake,ssl,zstd; do
   echo "=== features \"$features\""
   cargo clippy --locked -p oslo-messaging --no-default-features --features "$features" --lib -- -D warnings
   cargo test --locked -p oslo-messaging --no-default-features --features "$features" --lib
 done
-for features in "" kafka; do
+for features in "" rabbit kafka; do
   echo "=== oslomsg with features \"$features\""
   cargo clippy --locked -p oslomsg --no-default-features --features "$features" --bins -- -D warnings
 done

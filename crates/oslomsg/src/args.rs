@@ -48,7 +48,7 @@ ACL, 78 configuration, 130 interrupted.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send notifications and say whether the broker has them
-    Send(SendArgs),
+    Send(Box<SendArgs>),
     /// Look at the configuration: what counts and from where, and what is wrong with it
     Config(ConfigArgs),
     /// Show notifications as they come, without a trace on the broker
@@ -310,7 +310,7 @@ mod tests {
 
     fn send(line: &str) -> SendArgs {
         match read(&format!("oslomsg send {line}")).unwrap().command {
-            Command::Send(send) => send,
+            Command::Send(send) => *send,
             other => panic!("{other:?}"),
         }
     }

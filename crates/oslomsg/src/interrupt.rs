@@ -23,6 +23,7 @@ pub(crate) struct Interrupt {
 
 impl Interrupt {
     /// From now on the two signals no longer end the process at once.
+    #[cfg(any(feature = "kafka", feature = "rabbit"))]
     pub(crate) fn install() -> io::Result<Self> {
         Self::with_hangup(None)
     }

@@ -248,7 +248,7 @@ fn sinks_without_a_broker_need_no_url() {
 
 #[test]
 fn every_command_has_a_help_text() {
-    for command in ["send", "tail", "broker", "demo"] {
+    for command in ["send", "config", "tail", "doctor", "bridge", "rpc", "broker", "demo"] {
         let help = run(&[command, "--help"]).with(0).out;
         for words in ["Usage: oslomsg", "--transport-url <URL>", "--timeout <SECONDS>"] {
             assert!(help.contains(words), "{command}: {help}");

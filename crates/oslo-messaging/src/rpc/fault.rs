@@ -11,6 +11,7 @@ use crate::message::{
 /// The module of Python's own exceptions, and its name in Python 2.
 const BUILTINS: [&str; 2] = ["builtins", "exceptions"];
 /// What the class and module of an error end with that has travelled before.
+#[cfg(any(test, feature = "fake", feature = "rabbit", feature = "fuzzing"))]
 const TRAVELLED: &str = "_Remote";
 
 /// An error that a method returned: named as Python names exceptions, for both sides may be Python.
@@ -100,6 +101,7 @@ impl RemoteError {
     }
 
     /// As it travels: the text of a JSON object.
+    #[cfg(any(test, feature = "fake", feature = "rabbit", feature = "fuzzing"))]
     pub(crate) fn to_json(&self) -> String {
         let mut out = String::with_capacity(256 + self.message.len());
         let name = |name: &str| name.strip_suffix(TRAVELLED).unwrap_or(name).to_owned();

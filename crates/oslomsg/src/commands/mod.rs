@@ -31,7 +31,7 @@ use crate::{
 /// What is to be told to the user, with the exit code.
 pub(crate) fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     match command {
-        Command::Send(args) => send::run(args, session),
+        Command::Send(args) => send::run(*args, session),
         Command::Config(args) => config::run(args.command, session),
         #[cfg(feature = "kafka")]
         Command::Tail(args) => tail::run(args, session),
