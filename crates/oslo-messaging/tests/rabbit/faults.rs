@@ -29,7 +29,7 @@ struct Ends {
     late: AtomicUsize,
 }
 
-/// Calls from many threads, numbered, until `count` were made. Each has a timeout.
+/// Calls from many clients, numbered, until `count` were made. Each has a timeout.
 fn call_from_many(
     url: &str,
     topic: &str,
@@ -40,10 +40,11 @@ fn call_from_many(
 ) -> Ends {
     let ends = Ends::default();
     let next = AtomicUsize::new(0);
-    let client = client(url, topic).with_timeout(timeout);
     thread::scope(|scope| {
         for _ in 0..callers {
             scope.spawn(|| {
+                // With connections and a queue of answers of its own.
+                let client = client(url, topic).with_timeout(timeout);
                 loop {
                     let number = next.fetch_add(1, Ordering::SeqCst);
                     if number >= count {

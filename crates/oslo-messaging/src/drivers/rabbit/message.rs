@@ -377,3 +377,92 @@ pub fn fuzz_messages(body: &[u8]) {
         assert!(!format!("{error}{error:?}").is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::{
+        Compression, notification_body, packed, read_reply, read_request, reply_body, request_body,
+        unique_id, unpacked,
+    };
+    use crate::{
+        driver::{Destination, Retry, RpcOutgoing, Target},
+        message::{Context, Payload},
+        rpc::{RemoteError, RpcRequest},
+        wire,
+    };
+
+    fn outgoing() -> RpcOutgoing {
+        let mut request = RpcRequest::new("echo", json!({"value": {"k": "ü"}}));
+        request.context = Context::from_json(r#"{"user": "u", "roles": ["a"]}"#).unwrap();
+        RpcOutgoing {
+            target: Arc::new(Target::new("topic")),
+            destination: Destination::Topic,
+            request,
+            timeout: Duration::from_secs(1),
+            monitor: Some(Duration::from_secs(4)),
+            retry: Retry::UntilTimeout,
+            at_least_once: false,
+        }
+    }
+
+    #[test]
+    fn a_request_is_read_as_it_was_written() {
+        let body = request_body(&outgoing(), Some(("id", "reply_q")));
+        assert!(body.is_ascii());
+        let read = read_request(&body).unwrap();
+        assert_eq!(read.request.method, "echo");
+        assert_eq!(read.request.args.value().unwrap(), json!({"value": {"k": "ü"}}));
+        assert_eq!(read.reply, Some(("id".to_owned(), "reply_q".to_owned())));
+        assert_eq!(read.monitor, Some(Duration::from_secs(4)));
+        assert_eq!(read.unique_id.map(|id| id.len()), Some(32));
+        let context = read.request.context.value().unwrap();
+        assert_eq!(context, json!({"user": "u", "roles": ["a"], "client_timeout": 4}));
+        let cast = read_request(&request_body(&outgoing(), None)).unwrap();
+        assert_eq!((cast.reply, cast.monitor), (None, None));
+    }
+
+    #[test]
+    fn an_answer_is_a_result_a_failure_or_a_sign_of_life() {
+        let result = Payload::from_json(r#"{"a": NaN}"#).unwrap();
+        let read = read_reply(&reply_body("id", Some(Ok(&result)))).unwrap();
+        assert_eq!((&*read.id, read.result, read.is_ending), ("id", result, true));
+        let error = RemoteError::new("ValueError", "no");
+        let read = read_reply(&reply_body("id", Some(Err(&error)))).unwrap();
+        assert_eq!(&*RemoteError::from_json(&read.failure.unwrap()).class, "ValueError");
+        let read = read_reply(&reply_body("id", None)).unwrap();
+        assert!(!read.is_ending && read.failure.is_none() && read.result == Payload::null());
+    }
+
+    #[test]
+    fn a_notification_gets_an_id_and_stays_what_it_was() {
+        for inner in [r#"{"a": 1}"#, r#"{"a": "}"}"#] {
+            for body in [wire::envelope(inner), Bytes::copy_from_slice(inner.as_bytes())] {
+                let marked = notification_body(&body);
+                let id = unique_id(&marked).unwrap();
+                let text = String::from_utf8(marked.to_vec()).unwrap();
+                let at = text.find("_unique_id").unwrap();
+                assert!(text[at..].contains(&id), "{text}");
+                assert_eq!(unique_id(&body), None);
+            }
+        }
+        for body in ["{}", "", "nonsense"] {
+            assert_eq!(notification_body(&Bytes::from_static(body.as_bytes())), body);
+        }
+    }
+
+    #[test]
+    fn bodies_are_packed_and_unpacked() {
+        let body = Bytes::from("text ".repeat(1000));
+        for how in [Compression::Gzip, Compression::Bzip2] {
+            let (properties, packed) = packed(body.clone(), Some(how), None);
+            assert!(packed.len() < body.len());
+            assert_eq!(unpacked(&properties, packed.to_vec()).unwrap(), body);
+            assert!(unpacked(&properties, b"nonsense".to_vec()).is_err());
+        }
+    }
+}

@@ -70,3 +70,24 @@ fn started(process: i32) -> io::Result<String> {
     let field = stat.split_whitespace().nth(21);
     field.map(str::to_owned).ok_or_else(|| io::Error::other("/proc/PID/stat is too short"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{count, counter};
+
+    #[test]
+    fn queues_of_a_process_group_are_numbered_and_begin_anew_with_another() {
+        let (host, process) = ("host/1", uuid::Uuid::new_v4().to_string());
+        let path = counter(host, &process);
+        assert_eq!((1..=3).map(|_| count(host, &process).unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.split(':').nth(1), Some("3"), "{text}");
+        fs::write(&path, "1:77:1").unwrap();
+        assert_eq!(count(host, &process).unwrap(), 1, "of another process group");
+        fs::write(&path, "nonsense").unwrap();
+        assert_eq!(count(host, &process).unwrap(), 1);
+        fs::remove_file(path).unwrap();
+    }
+}
