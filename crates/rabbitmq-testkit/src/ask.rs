@@ -4,11 +4,16 @@ use std::fs::{read, remove_file};
 use std::io::{Write, pipe};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use testkit::{guardian::output, unique};
+use testkit::{guardian::try_output, unique};
+
+/// How often a connection to the node is tried, and what is between the attempts.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A queue as the broker has it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -167,20 +172,36 @@ fn call(folder: &Path, address: &str, expression: &str) -> Vec<u8> {
     let file = folder.join(unique("answer"));
     let expression = &escaped(expression);
     let name = file.to_str().expect("the folder's name is UTF-8");
-    // The input fits into the pipe, so nobody need read meanwhile.
-    let (input, mut to_input) = pipe().expect("a pipe can be made");
-    writeln!(to_input, "ok = file:write_file({}, {expression}).", binary(name))
-        .expect("the pipe is open at both ends");
-    drop(to_input);
-    let mut command = Command::new("erl_call");
-    // The cookie is in that home; -r is a name of its own, for another call may run.
-    command.args(["-r", "-address", address, "-e"]).env("HOME", folder.join("home")).stdin(input);
-    let answer = output(&format!("RabbitMQ: {expression}"), command);
+    let mut attempt = 1;
+    let answer = loop {
+        match ask(folder, address, expression, name) {
+            Ok(answer) => break answer,
+            // Nothing was asked yet; so it ends now and then when several ask at once.
+            Err(failure) if failure.contains("failed to connect") && attempt < ATTEMPTS => {
+                attempt += 1;
+                std::thread::sleep(PAUSE);
+            }
+            Err(failure) => panic!("{failure}"),
+        }
+    };
     assert_eq!(answer.trim(), "{ok, ok}", "RabbitMQ: {expression}");
     let value = read(&file).unwrap_or_else(|error| panic!("RabbitMQ wrote no {name}: {error}"));
     // What is left would go with the folder.
     let _ = remove_file(&file);
     value
+}
+
+/// Writes the value of an expression to a file.
+fn ask(folder: &Path, address: &str, expression: &str, file: &str) -> Result<String, String> {
+    // The input fits into the pipe, so nobody need read meanwhile.
+    let (input, mut to_input) = pipe().expect("a pipe can be made");
+    writeln!(to_input, "ok = file:write_file({}, {expression}).", binary(file))
+        .expect("the pipe is open at both ends");
+    drop(to_input);
+    let mut command = Command::new("erl_call");
+    // The cookie is in that home; -r is a name of its own, for another call may run.
+    command.args(["-r", "-address", address, "-e"]).env("HOME", folder.join("home")).stdin(input);
+    try_output(&format!("RabbitMQ: {expression}"), command)
 }
 
 /// `erl_call` takes bytes for characters: what is not ASCII is written as Erlang's escapes, which strings may have.

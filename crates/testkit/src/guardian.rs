@@ -149,7 +149,16 @@ impl Script {
 /// # Panics
 ///
 /// With the output of both kinds when it fails or takes longer than 60 s.
-pub fn output(name: &str, mut command: Command) -> String {
+pub fn output(name: &str, command: Command) -> String {
+    try_output(name, command).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// The same, and how it failed.
+///
+/// # Panics
+///
+/// When it does not run or takes longer than 60 s.
+pub fn try_output(name: &str, mut command: Command) -> Result<String, String> {
     let (sender, output) = channel();
     // The thread that starts the command must outlive it: the kernel may kill the command with that thread.
     thread::spawn(move || sender.send(command.output()));
@@ -160,9 +169,9 @@ pub fn output(name: &str, mut command: Command) -> String {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        panic!("{name}: {}\n{stdout}{stderr}", output.status);
+        return Err(format!("{name}: {}\n{stdout}{stderr}", output.status));
     }
-    stdout
+    Ok(stdout)
 }
 
 /// The value of `name=value` in an answer of the guardian; `dir` reaches to the end.
