@@ -66,7 +66,7 @@ tests() {
   need libsasl2-modules-gssapi-mit gssapi_module
 }
 
-install() {
+install_missing() {
   ((${#missing[@]})) || return 0
   local as=()
   ((EUID == 0)) || as=(sudo -n)
@@ -119,5 +119,5 @@ case ${1:-} in
   test) build; check; tests ;;
   *) echo "usage: install-deps.sh build|check|test" >&2; exit 2 ;;
 esac
-install
+install_missing
 cargo_is_there

@@ -107,7 +107,8 @@ fn a_shared_node_answers_and_tells_what_it_has() {
     for user in ["guest", "alice", "bob", "client-alice"] {
         assert!(users.contains(user), "{users}");
     }
-    assert_eq!(rabbit.eval("lists:sort(rabbit_vhost:list_names())"), r#"[<<"/">>,<<"osl">>]"#);
+    let hosts = rabbit.eval("lists:sort(rabbit_vhost:list_names())");
+    assert_eq!(hosts, r#"[<<"/">>,<<"cell1">>,<<"cell2">>,<<"osl">>]"#);
     assert!(rabbit.eval("rabbit_auth_backend_internal:user_login_authentication(<<\"alice\">>, [{password, <<\"alice-secret\">>}])").starts_with("{ok,"));
 }
 
@@ -234,7 +235,8 @@ fn clients_of_a_node_listen_on_loopback_only() {
             found.insert(port);
         }
     }
-    assert_eq!(found.len(), 4, "AMQP, TLS, distribution and epmd");
+    // A proxy of another test may listen beside them.
+    assert!(found.len() >= 4, "AMQP, TLS, distribution and epmd: {found:?}");
 }
 
 #[test]

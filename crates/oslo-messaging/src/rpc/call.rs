@@ -74,7 +74,9 @@ impl Call {
         if state.is_over || state.outcome.is_some() {
             return;
         }
-        state.outcome = Some(outcome);
+        // Late is late, whether or not somebody waited meanwhile.
+        let is_late = outcome.is_ok() && Instant::now() >= self.deadline_of(&state);
+        state.outcome = Some(if is_late { Err(self.timed_out(&state)) } else { outcome });
         let waker = state.waker.take();
         drop(state);
         self.changed.notify_all();

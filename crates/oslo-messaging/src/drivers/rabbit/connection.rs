@@ -226,7 +226,13 @@ fn login_words(
             Refused::new(address, Cause::Authorization, words)
         }
         cause => {
-            let hint = if options.tls.is_some() { "" } else { " (a TLS port needs ssl=true)" };
+            let hint = match &options.tls {
+                None => " (a TLS port needs ssl=true)",
+                Some(tls) if tls.cert_file.is_none() => {
+                    " (a broker that hangs up so soon may want a client's certificate: ssl_cert_file)"
+                }
+                Some(_) => "",
+            };
             Refused::new(address, cause, format!("{error}{hint}"))
         }
     }

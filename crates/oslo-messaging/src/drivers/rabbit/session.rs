@@ -276,22 +276,21 @@ impl<R: Role> Task<R> {
     async fn declare(&self, connection: &Connection, queues: &[Queue]) -> lapin::Result<Channel> {
         let mut channel = connection.channel().await?;
         for queue in queues {
-            let mut as_it_is = false;
-            loop {
-                let declared = async {
-                    if let Some((exchange, _)) = &queue.bound {
-                        declare_exchange(&channel, exchange, as_it_is).await?;
-                    }
-                    declare_queue(&channel, &self.options, queue, as_it_is).await
-                };
-                match declared.await {
-                    Ok(()) => break,
-                    Err(error) if !as_it_is && differs_in_durable(&error) => {
-                        as_it_is = true;
+            if let Some((exchange, _)) = &queue.bound {
+                match declare_exchange(&channel, exchange, false).await {
+                    Err(error) if differs_in_durable(&error) => {
                         channel = connection.channel().await?;
+                        declare_exchange(&channel, exchange, true).await?;
                     }
-                    Err(error) => return Err(error),
+                    declared => declared?,
                 }
+            }
+            match declare_queue(&channel, &self.options, queue, false).await {
+                Err(error) if differs_in_durable(&error) => {
+                    channel = connection.channel().await?;
+                    declare_queue(&channel, &self.options, queue, true).await?;
+                }
+                declared => declared?,
             }
         }
         Ok(channel)
