@@ -46,6 +46,9 @@ const SAME_WORDS_EVERY: Duration = Duration::from_secs(60);
 
 /// How long what a second look has found counts.
 const SAME_FAULT_FOR: Duration = Duration::from_secs(10);
+/// A look that finds nothing is tried again.
+const LOOKS: u32 = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// What librdkafka says of one client's health; the log lines are thinned out.
 #[derive(Debug, Default)]
@@ -73,7 +76,7 @@ pub(super) struct Health {
 struct Look {
     /// A broker such as `kafka1:9093`, or [`REALM`].
     at: String,
-    ask: Box<dyn FnOnce() -> Option<String> + Send>,
+    ask: Box<dyn Fn() -> Option<String> + Send>,
 }
 
 /// What gives the tickets of Kerberos.
@@ -192,24 +195,30 @@ impl Health {
                  addresses, and at security_protocol"
             );
         }
-        if is_authentication(code)
-            && let Some(fault) = self.fault(&reason)
-        {
+        let look = if is_authentication(code) { self.look(&reason) } else { None };
+        if let Some(fault) = look.as_ref().and_then(|look| self.found(&look.at)) {
             reason = fault;
         }
         if self.note(code, &reason) {
             tracing::error!(target: LOG, "{reason}");
         }
+        // Not before: it puts better words in the place of what was noted.
+        if let Some(look) = look {
+            self.begin_if_due(look);
+        }
     }
 
-    /// What a second look has found, if that is known by now; else it is begun.
-    fn fault(&self, reason: &str) -> Option<String> {
-        let Look { at, ask } = self.look(reason)?;
-        let (looked_at, fault) = lock(&self.known.faults).get(&at).cloned().unzip();
-        if looked_at.is_none_or(|at: Instant| at.elapsed() > SAME_FAULT_FOR) {
-            self.begin(Look { at, ask });
+    /// What a second look has found, if that is known by now.
+    fn found(&self, at: &str) -> Option<String> {
+        lock(&self.known.faults).get(at).and_then(|(_, fault)| fault.clone())
+    }
+
+    /// Looks, unless that was done a moment ago.
+    fn begin_if_due(&self, look: Look) {
+        let last = lock(&self.known.faults).get(&look.at).cloned();
+        if last.is_none_or(|(at, _)| at.elapsed() > SAME_FAULT_FOR) {
+            self.begin(look);
         }
-        fault.flatten()
     }
 
     /// On a thread of its own.
@@ -218,7 +227,14 @@ impl Health {
         let fault = faults.remove(&at).and_then(|(_, fault)| fault);
         faults.insert(at.clone(), (Instant::now(), fault));
         let known = Arc::clone(&self.known);
-        let look = move || known.was_looked_at(&at, ask());
+        let look = move || {
+            // A busy broker may not answer at once, and librdkafka does not say the same again soon.
+            let fault = (0..LOOKS).find_map(|look: u32| {
+                thread::sleep(BETWEEN_LOOKS * look.min(1));
+                ask()
+            });
+            known.was_looked_at(&at, fault);
+        };
         if let Err(error) = thread::Builder::new().name("kafka-look".into()).spawn(look) {
             tracing::error!("could not start a thread: {error}");
         }

@@ -77,6 +77,12 @@ pub(super) fn explain(code: Code, reason: &str) -> ClientError {
     let named = reason.split_once(": ").filter(|(broker, _)| broker.contains("://"));
     let lower = named.map_or(reason, |(_, words)| words).to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+    let is_handshake = has(&["in state ssl_handshake"]);
+    // What the first step of a handshake fails with, librdkafka takes for a lost connection.
+    let code = match code {
+        Code::BrokerTransportFailure if is_handshake && has(&["ssl routines"]) => Code::SSL,
+        code => code,
+    };
     let (code, advice) = if has(&["unsupported sasl mechanism"]) {
         (code, "set sasl_mechanism to one of the broker's")
     } else if code == Code::SSL && has(&["certificate verify failed"]) {
@@ -90,6 +96,7 @@ pub(super) fn explain(code: Code, reason: &str) -> ClientError {
         )
     } else if has(&["wrong version number", "connecting to a plaintext", "to a ssl listener"])
         || has(&["security.protocol"])
+        || is_handshake && has(&["ssl connection closed by peer"])
     {
         (code, "the listener may want another security_protocol")
     } else if code == Code::BrokerTransportFailure && ends_at_once(&lower) {
