@@ -10,13 +10,13 @@ use super::{priorities, values};
 /// `bridge`.
 #[derive(Debug, Args)]
 pub(crate) struct BridgeArgs {
-    /// Where notifications are taken, such as rabbit://user:pass@host1,host2/vhost [default: the
-    /// configuration's [DEFAULT] transport_url]
+    /// Where notifications are taken, such as rabbit://user:pass@host1,host2/vhost [default:
+    /// transport_url of the configuration's group DEFAULT]
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
 
-    /// Where they go, such as kafka://host1:9092,host2:9092/ [default: --transport-url, else the
-    /// configuration's [oslo_messaging_notifications] transport_url]
+    /// Where they go, such as kafka://host1:9092,host2:9092/ [default: --transport-url, else
+    /// transport_url of the configuration's group oslo_messaging_notifications]
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
 
