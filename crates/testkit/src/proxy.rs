@@ -114,7 +114,7 @@ struct Acceptor {
 }
 
 impl Proxy {
-    /// Listens at `ports.advertised` for `ports.broker`; see [`Kafka::proxies`](crate::Kafka::proxies).
+    /// Listens at `ports.advertised` for `ports.broker`; as `ports` of a test kit has them.
     ///
     /// # Panics
     ///

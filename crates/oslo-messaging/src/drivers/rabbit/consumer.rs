@@ -56,8 +56,8 @@ impl RpcSubscription for RabbitServer {
     }
 
     fn stop(&self) {
+        // The workers end when the session says that it has accepted the last one.
         self.session.stop();
-        self.requests.stop();
     }
 
     fn close(&self, deadline: Duration) -> Result<(), Error> {
@@ -93,7 +93,8 @@ pub(super) struct Requests {
 #[derive(Default)]
 struct Accepted {
     requests: VecDeque<RpcIncoming>,
-    is_stopped: bool,
+    /// Nothing more is acknowledged: what is here is the last.
+    is_complete: bool,
 }
 
 impl Requests {
@@ -132,15 +133,15 @@ impl Requests {
             if let Some(request) = accepted.requests.pop_front() {
                 return Some(request);
             }
-            if accepted.is_stopped {
+            if accepted.is_complete {
                 return None;
             }
             accepted = self.changed.wait(accepted).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn stop(&self) {
-        self.lock().is_stopped = true;
+    fn complete(&self) {
+        self.lock().is_complete = true;
         self.changed.notify_all();
     }
 
@@ -181,6 +182,15 @@ impl Role for ServerRole {
 
     fn prefetch(&self) -> u16 {
         self.0.prefetch
+    }
+
+    fn ended(&self) {
+        self.0.complete();
+    }
+
+    fn drained(&self) -> impl Future<Output = ()> + Send {
+        self.0.complete();
+        std::future::ready(())
     }
 
     async fn came(&self, queue: usize, delivery: Delivery) {

@@ -32,6 +32,8 @@ const BZIP2: [&str; 2] = ["application/x-bz2", "application/x-bzip2"];
 /// A body that unpacks to more than this is refused, in bytes.
 const MAX_UNPACKED: u64 = 512 << 20;
 const UNIQUE_ID: &str = "_unique_id";
+/// What an enveloped body begins with.
+const ENVELOPE: &[u8] = b"{\"oslo.version\"";
 
 /// A new id of 32 hexadecimal digits.
 pub(super) fn new_id() -> String {
@@ -104,7 +106,7 @@ pub(super) fn reply_body(id: &str, answer: Option<Result<&Payload, &RemoteError>
 /// A notification's body with an id by which listeners know it again.
 pub(super) fn notification_body(body: &Bytes) -> Bytes {
     let (end, quote): (&[u8], _) =
-        if body.ends_with(b"}\"}") { (b"}\"}", "\\\"") } else { (b"}", "\"") };
+        if body.starts_with(ENVELOPE) { (b"}\"}", "\\\"") } else { (b"}", "\"") };
     let at = body.len().saturating_sub(end.len());
     if !body.ends_with(end) || body[..at].ends_with(b"{") {
         return body.clone();

@@ -53,6 +53,9 @@ pub(super) trait Role: Send + Sync + 'static {
     /// The connection is gone: what was not acknowledged comes again.
     fn lost(&self) {}
 
+    /// Nothing more will ever come.
+    fn ended(&self) {}
+
     /// Nothing more comes, and the connection is still there: waits until what came is acknowledged.
     fn drained(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
@@ -240,6 +243,7 @@ impl<R: Role> Task<R> {
                 () = told(&mut stopped) => {}
             }
         }
+        self.role.ended();
         self.standing.send_replace(Standing::Ended);
     }
 
