@@ -14,11 +14,11 @@ use crate::message::Payload;
 
 /// How long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
+pub(super) struct Deadlines {
     /// Until the answer, from the call on.
-    pub timeout: Duration,
+    pub(super) timeout: Duration,
     /// Between signs of life. `None`: the server gives none.
-    pub monitor: Option<Duration>,
+    pub(super) monitor: Option<Duration>,
 }
 
 /// What waits and what reports have in common.

@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    CallReport, Deadlines, PendingCall, PendingCast, RpcError, RpcRequest,
-    call::Call,
+    CallReport, PendingCall, PendingCast, RpcError, RpcRequest,
+    call::{Call, Deadlines},
     version::{FIRST, is_version, serves},
 };
 use crate::{

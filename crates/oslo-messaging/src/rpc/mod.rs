@@ -23,7 +23,7 @@ mod timer;
 mod version;
 mod workers;
 
-pub use call::{CallReport, Deadlines, PendingCall, PendingCast};
+pub use call::{CallReport, PendingCall, PendingCast};
 pub use client::{RpcClient, RpcClientBuilder};
 pub use endpoint::{EndpointTarget, Methods, RpcEndpoint};
 pub use error::RpcError;

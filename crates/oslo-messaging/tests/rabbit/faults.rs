@@ -10,7 +10,7 @@ use std::{
 };
 
 use oslo_messaging::{
-    Context, Payload, Target,
+    Context, Error, Notifier, Payload, Target, Transport,
     rpc::{Methods, RemoteError, RpcError, RpcServer},
 };
 use rabbitmq_testkit::{Cluster, Rabbit};
@@ -153,6 +153,27 @@ fn a_frozen_broker_ends_calls_by_their_timeout_and_goes_on_when_it_thaws() {
     });
     println!("calls go on {:.1} s after the broker does", begun.elapsed().as_secs_f64());
     server.close(LIMIT).unwrap();
+}
+
+#[test]
+fn closing_on_a_frozen_broker_says_that_notifications_are_not_confirmed() {
+    let rabbit = Rabbit::start();
+    let transport = Transport::for_notifications(&rabbit.url("/")).unwrap();
+    let notifier = Notifier::builder(&transport)
+        .publisher_id("p")
+        .driver("messagingv2")
+        .topic(topic())
+        .build()
+        .unwrap();
+    let notify = || notifier.info(&Context::empty(), "e", Payload::null());
+    notify().wait(LIMIT).unwrap();
+    rabbit.pause();
+    drop(notify());
+    let begun = Instant::now();
+    let error = transport.close(Duration::from_secs(1)).unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(matches!(error, Error::Lost { unknown: 1, .. }), "{error}");
+    rabbit.resume();
 }
 
 #[test]

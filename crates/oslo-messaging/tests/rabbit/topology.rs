@@ -48,6 +48,14 @@ fn fanouts_by_stream_reach_every_server() {
         everybody.cast(&Context::empty(), "echo", args).wait().unwrap();
     }
     until("both have all", || first.totals().0 == 10 && second.totals().0 == 10);
+    // What is sent while they are away is there when they come back.
+    rabbit.close_connections();
+    let other = client(&url, &topic).with_fanout();
+    for number in 10..20 {
+        let args = Payload::from(json!({"n": number}));
+        other.cast(&Context::empty(), "echo", args).wait().unwrap();
+    }
+    until("both have the rest", || first.totals().0 == 20 && second.totals().0 == 20);
     assert_eq!((first.totals().1, second.totals().1), (0, 0));
     one.close(LIMIT).unwrap();
     two.close(LIMIT).unwrap();

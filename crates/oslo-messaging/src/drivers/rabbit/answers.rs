@@ -2,13 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use super::{
     config::RabbitOptions,
-    consumer::UnderWay,
     message::reply_body,
     producer::{Done, End, Producer, Publish},
 };
@@ -153,6 +155,33 @@ impl Done for Answer {
                 tracing::error!(queue = self.queue, "an answer could not be sent: {words}");
                 answers.under_way.end();
             }
+        }
+    }
+}
+
+/// Counts what is under way.
+#[derive(Debug, Default)]
+struct UnderWay {
+    count: AtomicUsize,
+}
+
+impl UnderWay {
+    fn begin(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.count.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Waits until nothing is, at most until then; how many still are.
+    fn wait(&self, until: Instant) -> usize {
+        loop {
+            let left = self.count.load(Ordering::SeqCst);
+            if left == 0 || Instant::now() >= until {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }

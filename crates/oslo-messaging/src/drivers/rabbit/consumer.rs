@@ -3,10 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -256,32 +253,5 @@ impl ReplyTo for Caller {
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller").field("queue", &self.queue).finish_non_exhaustive()
-    }
-}
-
-/// Counts what is under way.
-#[derive(Debug, Default)]
-pub(super) struct UnderWay {
-    count: AtomicUsize,
-}
-
-impl UnderWay {
-    pub(super) fn begin(&self) {
-        self.count.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(super) fn end(&self) {
-        self.count.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// Waits until nothing is, at most until then; how many still are.
-    pub(super) fn wait(&self, until: Instant) -> usize {
-        loop {
-            let left = self.count.load(Ordering::SeqCst);
-            if left == 0 || Instant::now() >= until {
-                return left;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
     }
 }

@@ -295,13 +295,20 @@ impl Driver for RabbitDriver {
         if let Some((_, session)) = live.replies.get() {
             session.stop();
         }
-        if lost.is_empty() {
-            return Ok(());
-        }
+        let what = "rabbit producer";
+        let lost = match lost {
+            Ok(lost) if lost.is_empty() => return Ok(()),
+            Ok(lost) => lost,
+            Err(unknown) => {
+                let (not_delivered, message_ids) = (0, Vec::new());
+                return Err(Error::Lost { what, not_delivered, unknown, message_ids });
+            }
+        };
+        let unknown = lost.iter().filter(|(_, is_unknown)| *is_unknown).count();
         Err(Error::Lost {
-            what: "rabbit producer",
-            not_delivered: lost.iter().filter(|(_, is_unknown)| !is_unknown).count(),
-            unknown: lost.iter().filter(|(_, is_unknown)| *is_unknown).count(),
+            what,
+            not_delivered: lost.len() - unknown,
+            unknown,
             message_ids: lost.into_iter().map(|(id, _)| id).take(100).collect(),
         })
     }

@@ -135,17 +135,15 @@ impl Producer {
     }
 
     /// Ends what has not ended, at the latest a little after then: the notifications among it, and
-    /// whether they may have been stored.
-    pub(super) fn give_up(&self, until: Instant) -> Vec<(String, bool)> {
-        if self.waiting() == 0 {
-            return Vec::new();
-        }
+    /// whether they may have been stored. `Err`: the task is busy with a broker that does not
+    /// answer, and so many are left.
+    pub(super) fn give_up(&self, until: Instant) -> Result<Vec<(String, bool)>, usize> {
         let (sender, receiver) = std::sync::mpsc::channel();
-        if self.sender.send(Work::GiveUp(sender)).is_err() {
-            return Vec::new();
+        if self.waiting() == 0 || self.sender.send(Work::GiveUp(sender)).is_err() {
+            return Ok(Vec::new());
         }
         let left = until.saturating_duration_since(Instant::now()) + GIVE_UP;
-        receiver.recv_timeout(left).unwrap_or_default()
+        receiver.recv_timeout(left).map_err(|_| self.waiting())
     }
 
     /// How many have not ended.

@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{
     StreamExt,
-    stream::{SelectAll, select_all},
+    stream::{self, BoxStream, SelectAll, select_all},
 };
 use lapin::{
     Channel, Consumer,
@@ -207,8 +207,8 @@ struct Task<R> {
     offsets: Offsets,
 }
 
-type Consumers =
-    SelectAll<futures_util::stream::BoxStream<'static, (usize, lapin::Result<Delivery>)>>;
+/// What comes from which queue; `None` when its consumer was cancelled.
+type Consumers = SelectAll<BoxStream<'static, (usize, Option<lapin::Result<Delivery>>)>>;
 
 impl<R: Role> Task<R> {
     async fn run(mut self) {
@@ -259,13 +259,15 @@ impl<R: Role> Task<R> {
                 biased;
                 () = told(&mut stopped) => break,
                 next = consumers.next() => match next {
-                    Some((queue, Ok(delivery))) => {
+                    Some((queue, Some(delivery))) => {
+                        let delivery = delivery?;
                         self.offsets.note(queue, &delivery);
                         self.role.came(queue, delivery).await;
                     }
-                    Some((queue, Err(error))) => {
+                    Some((queue, None)) => {
+                        // Where it was in a stream may be gone. After a lost connection it goes on there.
                         self.offsets.forget(queue);
-                        return Err(error);
+                        return Err(io::Error::other("the broker cancelled a consumer").into());
                     }
                     None => return Err(io::Error::other("the broker ended the consumers").into()),
                 },
@@ -320,10 +322,8 @@ impl<R: Role> Task<R> {
                 .basic_consume(queue.name.as_str().into(), tag.as_str().into(), options, arguments)
                 .await?;
             // A consumer that ends ends the session.
-            let ended = futures_util::stream::once(async {
-                Err(io::Error::other("the broker cancelled a consumer").into())
-            });
-            all.push(consumer.chain(ended).map(move |next| (index, next)).boxed());
+            let ended = stream::once(std::future::ready(None));
+            all.push(consumer.map(Some).chain(ended).map(move |next| (index, next)).boxed());
         }
         Ok(select_all(all))
     }
