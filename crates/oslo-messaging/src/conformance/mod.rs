@@ -191,8 +191,10 @@ impl Case {
         let (sender, receiver) = mpsc::channel();
         let (case, owned) = (*self, subject.clone());
         let work = move || {
-            let run =
-                || Stage::open(&owned).map_err(Into::into).and_then(|stage| (case.run)(&stage));
+            let run = || {
+                let stage = Stage::open(&owned)?;
+                (case.run)(&stage).map_err(|fault| stage.with_counters(&fault))
+            };
             let verdict = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(Ok(())) => Verdict::Passed,
                 Ok(Err(fault)) => Verdict::Failed(fault.to_string()),

@@ -48,6 +48,13 @@ impl Stage {
         Ok(Self { transport: subject.open("", "")?, subject: subject.clone() })
     }
 
+    /// The fault, and what the transport has counted: for who reads why a case failed.
+    pub(super) fn with_counters(&self, fault: &Fault) -> Fault {
+        let counted = self.transport.stats().all().filter(|(_, count)| *count > 0);
+        let counted: Vec<_> = counted.map(|(name, count)| format!("{name}={count}")).collect();
+        format!("{fault} [{}]", counted.join(" ")).into()
+    }
+
     /// Longest wait for anything that should happen.
     pub(super) fn limit(&self) -> Duration {
         self.subject.limit

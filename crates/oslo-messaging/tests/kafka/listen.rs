@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kafka_testkit::Proxy;
 use oslo_messaging::{
     BatchEndpoint, Context, EndpointError, Error, Listener, Notification, NotificationFilter,
     Payload, Priority, Target, Transport, endpoint_fn,
@@ -83,6 +84,37 @@ fn nothing_that_is_sent_after_start_is_lost_to_the_join() {
         listener.close(LIMIT).unwrap();
         assert_eq!((seen.lost(&sent), seen.count()), (0, sent.len()));
     }
+}
+
+/// The start returns before a broker was reached.
+#[test]
+fn nothing_that_is_sent_after_a_start_without_a_broker_is_lost() {
+    let (topic, seen, direct) = (topic(), Seen::new(), transport(""));
+    let sender = notifier(&direct, &topic);
+    let send = |count: usize| {
+        let receipts: Vec<_> =
+            (0..count).map(|_| sender.info(&Context::empty(), "e", Payload::null())).collect();
+        receipts.iter().for_each(|receipt| receipt.wait(LIMIT).unwrap());
+    };
+    send(20);
+    let broker = kafka_testkit::shared().bootstrap().rsplit(':').next().unwrap().parse().unwrap();
+    let way = Proxy::between(0, broker);
+    way.refuse(true);
+    let behind = Transport::for_notifications(&format!("kafka://127.0.0.1:{}/", way.port()));
+    let listener = Listener::builder(&behind.unwrap())
+        .target(Target::new(&topic))
+        .pool(&topic)
+        .endpoint(Counter(Arc::clone(&seen)))
+        .start()
+        .unwrap();
+    send(30);
+    assert_eq!(way.accepted(), 0);
+    way.refuse(false);
+    listener.ready(LIMIT).unwrap();
+    send(10);
+    assert_eq!(seen.wait_for(40, LIMIT), 40);
+    listener.close(LIMIT).unwrap();
+    assert_eq!((seen.count(), seen.twice()), (40, 0), "and nothing of what was there before");
 }
 
 #[test]

@@ -89,6 +89,8 @@ pub(super) enum Progress {
 struct Status {
     /// The look at the brokers before the join is done.
     looked: bool,
+    /// `subscribe` waits no longer.
+    returned: bool,
     assigned: bool,
     drained: bool,
     ended: bool,
@@ -187,8 +189,10 @@ impl KafkaSubscription {
                 source: Box::new(source),
             })?;
         // Nothing that is sent from now on may be missed, so the ends of the topics are read
-        // before this returns; where no broker answers, the thread goes on trying.
+        // before this returns; where no broker answers, the thread goes on trying, and looks for
+        // what was sent since.
         shared.wait_status(LONGEST_START, |status| status.looked || status.ended);
+        shared.change_status(|status| status.returned = true);
         Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)) }))
     }
 }
@@ -362,6 +366,11 @@ impl Shared {
 
     pub(super) fn looked(&self) {
         self.change_status(|status| status.looked = true);
+    }
+
+    /// Whether records may have been sent that the listener must not miss.
+    pub(super) fn start_has_returned(&self) -> bool {
+        self.status().returned
     }
 
     pub(super) fn assigned(&self, assigned: bool) {

@@ -107,7 +107,7 @@ impl GroupThread {
             ledger: Ledger::new(limits),
             slots: Slots::default(),
             bodies: Bodies::default(),
-            starts: Starts::default(),
+            starts: Starts::new(),
             unresolved: Vec::new(),
             member: metadata::new_member(),
             asked: Vec::new(),

@@ -2,47 +2,43 @@
 //!
 //! A group that reads from the end (`auto_offset_reset = latest`) pins its starts: the end
 //! offsets, read before the join, are committed at the first assignment, so that nothing sent
-//! after the start is lost to the join's delay or to a restart. Each commit carries on how many
-//! partitions the topic had at that pin: what came later is read from its beginning.
+//! after the start is lost to the join's delay or to a restart. Where the brokers answer only
+//! after the start has returned, the start's time finds what was sent since. Each commit carries
+//! on how many partitions the topic had at that pin: what came later is read from its beginning.
 
 use std::{
     collections::{BTreeSet, HashMap},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaResult,
+    topic_partition_list::TopicPartitionListElem,
 };
 
 use super::{config::KafkaOptions, context::GroupContext, metadata::Metadata, native, topics};
 
 /// How long a new topic is left to become known before it is asked for again.
 const NEW_TOPIC_PAUSE: Duration = Duration::from_millis(40);
+/// How long brokers that make topics by themselves are left to do so.
+const MADE_BY_A_QUESTION: Duration = Duration::from_millis(200);
 
 /// A partition of a topic.
 pub(super) type TopicPartition = (String, i32);
 
 /// What is known of the subscribed topics from before the join.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Starts {
+    /// When the listener was started, by the clock that records are stamped with.
+    begun: SystemTime,
     /// End offsets of the partitions that were there.
     ends: HashMap<TopicPartition, i64>,
     /// Partitions of each topic that were there; 0 for a topic that was missing.
     counts: HashMap<String, i32>,
     /// Partition count at the group's first pin, by topic.
     pins: HashMap<String, i32>,
-}
-
-/// What a look at a topic found.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    There,
-    /// It was missing and has just been made: it will be read from its beginning.
-    Made,
-    /// It is missing, for this reason, and will be read from its beginning when it appears.
-    Missing(String),
 }
 
 /// The start of one assigned partition.
@@ -54,35 +50,102 @@ pub(super) struct Start {
 }
 
 impl Starts {
-    /// Looks at one topic before the join: how many partitions it has, and where they end.
+    pub(super) fn new() -> Self {
+        Self {
+            begun: SystemTime::now(),
+            ends: HashMap::new(),
+            counts: HashMap::new(),
+            pins: HashMap::new(),
+        }
+    }
+
+    /// Looks at the topics before the join: how many partitions they have, and where they end. To
+    /// be called again after an error, it asks for what is not known yet.
     ///
-    /// Makes the topic if it is missing and the options allow it.
+    /// `in_time`: the start has not returned yet.
     pub(super) fn look_at(
         &mut self,
         consumer: &BaseConsumer<GroupContext>,
         options: &KafkaOptions,
-        topic: &str,
+        topics: &BTreeSet<String>,
         timeout: Duration,
-    ) -> KafkaResult<Found> {
-        let count = partition_count(consumer, topic, timeout)?;
-        self.counts.insert(topic.to_owned(), count);
-        if count == 0 {
-            return Ok(create_missing(consumer, options, topic, timeout));
-        }
-        if options.read_from_end {
-            let mut list = TopicPartitionList::new();
-            for partition in 0..count {
-                list.add_partition_offset(topic, partition, Offset::End)?;
+        in_time: impl FnOnce() -> bool,
+    ) -> KafkaResult<()> {
+        for topic in topics {
+            if !self.counts.contains_key(topic) {
+                let count = partition_count(consumer, topic, timeout)?;
+                self.counts.insert(topic.clone(), count);
             }
-            let ends = consumer.offsets_for_times(list, timeout)?;
-            for end in ends.elements() {
-                end.error()?;
-                if let Offset::Offset(offset) = end.offset() {
-                    self.ends.insert((topic.to_owned(), end.partition()), offset);
+        }
+        if !options.read_from_end {
+            return Ok(());
+        }
+        let unread: Vec<TopicPartition> = self
+            .counts
+            .iter()
+            .flat_map(|(topic, count)| (0..*count).map(|number| (topic.clone(), number)))
+            .filter(|partition| !self.ends.contains_key(partition))
+            .collect();
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let ends = offsets(consumer, &unread, Offset::End, timeout)?;
+        // The end first: what comes between both questions lies behind it.
+        let since = if in_time() {
+            HashMap::new()
+        } else {
+            let begun = self.begun.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            let begun = Offset::Offset(i64::try_from(begun).unwrap_or(i64::MAX));
+            offsets(consumer, &unread, begun, timeout)?
+        };
+        let mut result = Ok(());
+        for partition in unread {
+            let since = since.get(&partition).cloned().unwrap_or(Ok(None));
+            match (ends.get(&partition).cloned().unwrap_or(Ok(None)), since) {
+                (Ok(Some(end)), Ok(since)) => {
+                    self.ends.insert(partition, since.map_or(end, |since| since.min(end)));
                 }
+                (Ok(None), Ok(_)) => {}
+                (Err(error), _) | (_, Err(error)) => result = Err(error),
             }
         }
-        Ok(Found::There)
+        result
+    }
+
+    /// Makes the topics that the look found missing, if the options allow it. They are read from
+    /// their beginning, whoever makes them. Whether any was made, and the reasons of the others.
+    pub(super) fn make_missing(
+        &self,
+        consumer: &BaseConsumer<GroupContext>,
+        options: &KafkaOptions,
+        timeout: Duration,
+    ) -> (bool, Vec<(String, String)>) {
+        let missing = self.counts.iter().filter(|(_, count)| **count == 0);
+        let mut missing: Vec<&str> = missing.map(|(topic, _)| topic.as_str()).collect();
+        missing.sort_unstable();
+        let count = missing.len();
+        if !options.create_topics {
+            let reason = "it does not exist, and create_topics is off";
+            let missing = missing.into_iter().map(|topic| (topic.to_owned(), reason.to_owned()));
+            return (false, missing.collect());
+        }
+        // Where the brokers make topics by themselves, the question before was enough.
+        if options.creates_by_metadata() {
+            let until = Instant::now() + MADE_BY_A_QUESTION;
+            missing.retain(|topic| !is_known_by(consumer, topic, until));
+        }
+        if missing.is_empty() {
+            return (count > 0, Vec::new());
+        }
+        let failed = topics::create(options, &missing, timeout);
+        missing.retain(|topic| !failed.iter().any(|(name, _)| name == topic));
+        let until = Instant::now() + timeout;
+        for topic in missing {
+            if !is_known_by(consumer, topic, until) {
+                tracing::warn!(%topic, "the topic was created, and the brokers do not know it yet");
+            }
+        }
+        (failed.len() < count, failed)
     }
 
     /// Finds the start of each assigned partition: the group's own offset, or by the rules above.
@@ -161,32 +224,29 @@ pub(super) fn partition_count(
     Ok(found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)))
 }
 
-/// Makes a missing topic, if the options allow it.
-fn create_missing(
+/// Asks for offsets: the ends, or those of the first records from a time on, in milliseconds since
+/// the epoch. `None`: no record is that late.
+fn offsets(
     consumer: &BaseConsumer<GroupContext>,
-    options: &KafkaOptions,
-    topic: &str,
+    partitions: &[TopicPartition],
+    at: Offset,
     timeout: Duration,
-) -> Found {
-    if !options.create_topics {
-        return Found::Missing("it does not exist, and create_topics is off".to_owned());
+) -> KafkaResult<HashMap<TopicPartition, KafkaResult<Option<i64>>>> {
+    let mut list = TopicPartitionList::new();
+    for (topic, number) in partitions {
+        list.add_partition_offset(topic, *number, at)?;
     }
-    // Where the brokers make topics by themselves, the question before was enough.
-    let at_once = Duration::from_millis(200);
-    if options.creates_by_metadata() && is_known_within(consumer, topic, at_once) {
-        return Found::Made;
-    }
-    if let Err(reason) = topics::create(options, &[topic], timeout) {
-        return Found::Missing(reason);
-    }
-    if !is_known_within(consumer, topic, timeout) {
-        tracing::warn!(%topic, "the topic was created, and the brokers do not know it yet");
-    }
-    Found::Made
+    let found = consumer.offsets_for_times(list, timeout)?;
+    let offset = |offset| match offset {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    };
+    let of = |found: &TopicPartitionListElem<'_>| found.error().map(|()| offset(found.offset()));
+    let found = found.elements();
+    Ok(found.iter().map(|f| ((f.topic().to_owned(), f.partition()), of(f))).collect())
 }
 
-fn is_known_within(consumer: &BaseConsumer<GroupContext>, topic: &str, timeout: Duration) -> bool {
-    let until = Instant::now() + timeout;
+fn is_known_by(consumer: &BaseConsumer<GroupContext>, topic: &str, until: Instant) -> bool {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if partition_count(consumer, topic, left).is_ok_and(|count| count > 0) {

@@ -303,16 +303,16 @@ pub(super) fn create_topic(inner: &Arc<Inner>, held: Held) {
             let left = |end: Instant| end.saturating_duration_since(Instant::now());
             deadline.map_or(options.delivery_timeout, left)
         };
-        let created = topics::create(&options, &[&topic], left());
+        let failed = topics::create(&options, &[&topic], left());
         let Some(inner) = producer.upgrade() else { return };
-        match created {
-            Ok(()) => {
+        match failed.first() {
+            None => {
                 if let Some(current) = inner.current() {
                     wait_for_topic(&current, &topic, left());
                 }
                 inner.waiting.topic_created(&topic);
             }
-            Err(reason) => topic_failed(&inner, &topic, &reason),
+            Some((_, reason)) => topic_failed(&inner, &topic, reason),
         }
     };
     if let Err(error) = thread::Builder::new().name("kafka-create-topic".into()).spawn(work) {

@@ -6,7 +6,7 @@ use futures_executor::block_on;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::FromClientConfigAndContext,
-    error::RDKafkaErrorCode,
+    error::{KafkaResult, RDKafkaErrorCode},
 };
 
 use super::{config::KafkaOptions, context::AdminContext};
@@ -63,15 +63,28 @@ pub(super) fn check(topic: &str) -> Result<(), String> {
 }
 
 /// Creates topics with the options' partitions and replication, and waits for the answer. A topic
-/// that exists already is no error. Returns the reason of the first one that failed.
+/// that exists already is no error. Returns those that failed, each with its reason.
 pub(super) fn create(
     options: &KafkaOptions,
     topics: &[&str],
     timeout: Duration,
-) -> Result<(), String> {
+) -> Vec<(String, String)> {
+    match try_create(options, topics, timeout) {
+        Ok(failed) => failed.into_iter().map(|(topic, code)| (topic, code.to_string())).collect(),
+        Err(error) => {
+            let all = topics.iter();
+            all.map(|topic| ((*topic).to_owned(), error.to_string())).collect()
+        }
+    }
+}
+
+fn try_create(
+    options: &KafkaOptions,
+    topics: &[&str],
+    timeout: Duration,
+) -> KafkaResult<Vec<(String, RDKafkaErrorCode)>> {
     let timeout = timeout.min(Duration::from_secs(10));
-    let admin = AdminClient::from_config_and_context(&options.admin(), AdminContext::default())
-        .map_err(|error| error.to_string())?;
+    let admin = AdminClient::from_config_and_context(&options.admin(), AdminContext::default())?;
     #[cfg(feature = "oidc")]
     super::tokens::give(options.tokens.as_ref(), admin.inner());
     let new: Vec<NewTopic<'_>> = topics
@@ -84,16 +97,10 @@ pub(super) fn create(
     let limits =
         AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
     let begun = Instant::now();
-    let results =
-        block_on(admin.create_topics(&new, &limits)).map_err(|error| error.to_string())?;
+    let results = block_on(admin.create_topics(&new, &limits))?;
     tracing::debug!(?topics, took = ?begun.elapsed(), "asked the brokers to create topics");
-    for result in results {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => return Err(format!("{topic}: {code}")),
-        }
-    }
-    Ok(())
+    let failed = results.into_iter().filter_map(Result::err);
+    Ok(failed.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists).collect())
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The group thread's way into its group, through rebalances, and out again.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -12,7 +15,7 @@ use super::{
         context::GroupEvent,
         ledger::{CommitFailure, Input, Slot},
         reaper::Leaving,
-        start::{Found, TopicPartition},
+        start::TopicPartition,
     },
     ASK_TIMEOUT, GroupThread,
     place::Place,
@@ -25,35 +28,29 @@ const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
 impl GroupThread {
     /// Reads where the topics end, and makes those that are missing. `false`: stopped meanwhile.
     pub(super) fn look_before_joining(&mut self) -> bool {
-        let mut left: Vec<String> = self.topics.iter().cloned().collect();
-        let mut join_after = Instant::now();
         // A login with a token begins with a callback.
         self.serve_client();
-        while let Some(topic) = left.last() {
+        let shared = Arc::clone(&self.shared);
+        while let Err(error) =
+            self.starts.look_at(&self.consumer, &self.options, &self.topics, ASK_TIMEOUT, || {
+                !shared.start_has_returned()
+            })
+        {
+            self.serve_client();
+            self.note_obstacle(&error);
+            self.complain_if_due();
+            self.shared.wake.wait_until(Instant::now() + ASK_AGAIN);
             if self.stopping() {
                 return false;
             }
-            match self.starts.look_at(&self.consumer, &self.options, topic, ASK_TIMEOUT) {
-                Ok(found) => {
-                    match found {
-                        Found::There => {}
-                        Found::Made => join_after = Instant::now() + NEW_TOPICS_SPREAD,
-                        Found::Missing(reason) => {
-                            tracing::warn!(%topic, "topic is missing: {reason}");
-                            self.shared.obstacle(format!("topic {topic} is missing: {reason}"));
-                        }
-                    }
-                    left.pop();
-                }
-                Err(error) => {
-                    self.serve_client();
-                    self.note_obstacle(&error);
-                    self.complain_if_due();
-                    self.shared.wake.wait_until(Instant::now() + ASK_AGAIN);
-                }
-            }
+        }
+        let (made, failed) = self.starts.make_missing(&self.consumer, &self.options, ASK_TIMEOUT);
+        for (topic, reason) in failed {
+            tracing::warn!(%topic, "topic is missing: {reason}");
+            self.shared.obstacle(format!("topic {topic} is missing: {reason}"));
         }
         self.shared.looked();
+        let join_after = Instant::now() + if made { NEW_TOPICS_SPREAD } else { Duration::ZERO };
         while Instant::now() < join_after && !self.stopping() {
             self.shared.wake.wait_until(join_after);
         }

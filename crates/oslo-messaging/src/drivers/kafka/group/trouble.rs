@@ -149,12 +149,12 @@ impl GroupThread {
         }
     }
 
-    /// Serves librdkafka's log and errors while there is no assignment to poll for.
     /// Takes on the user and the password that have come meanwhile.
     pub(super) fn log_in(&self) {
         self.consumer.context().health.log_in(self.consumer.client());
     }
 
+    /// Serves librdkafka's log and errors while there is no assignment to poll for.
     pub(super) fn serve_client(&self) {
         self.log_in();
         loop {
