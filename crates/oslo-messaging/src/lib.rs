@@ -88,6 +88,7 @@ mod secret;
 mod spool;
 mod stats;
 mod target;
+mod threads;
 mod transport;
 mod url;
 pub mod wire;

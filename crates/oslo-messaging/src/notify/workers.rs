@@ -1,11 +1,7 @@
 //! The threads on which endpoints are called, and what becomes of what they fail with.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread::{self, JoinHandle},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,6 +14,7 @@ use crate::{
         run::Progress,
     },
     stats::Stats,
+    threads::Threads,
 };
 
 /// See the module's head.
@@ -26,10 +23,7 @@ pub(super) struct Workers {
     dispatcher: Dispatcher,
     keeper: Keeper,
     want: Want,
-    max: usize,
-    /// How many wait for records.
-    idle: AtomicUsize,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Threads,
     stats: Arc<Stats>,
 }
 
@@ -46,46 +40,25 @@ impl Workers {
             subscription,
             dispatcher,
             want,
-            max: max.max(1),
-            idle: AtomicUsize::new(0),
-            threads: Mutex::new(Vec::new()),
+            threads: Threads::new("listener", max),
             stats,
         })
     }
 
     /// Starts one more worker unless there are enough.
     pub(super) fn add(self: &Arc<Self>) -> Result<(), Error> {
-        let mut threads = self.threads();
-        if threads.len() >= self.max {
-            return Ok(());
-        }
         let workers = Arc::clone(self);
-        let thread = thread::Builder::new()
-            .name(format!("listener-{}", threads.len()))
-            .spawn(move || workers.work())
-            .map_err(|source| Error::Broker {
-                driver: "listener",
-                operation: "start a worker thread".to_owned(),
-                source: Box::new(source),
-            })?;
-        threads.push(thread);
-        Ok(())
+        self.threads.add(move || workers.work())
     }
 
     fn work(self: Arc<Self>) {
         let mut records = Vec::new();
-        loop {
-            self.idle.fetch_add(1, Ordering::SeqCst);
-            let received = self.subscription.recv(&mut records, self.want);
-            // Somebody must wait for what comes while this worker's endpoints run: they may take
-            // long, and other lanes must not wait for them.
-            let was_last = self.idle.fetch_sub(1, Ordering::SeqCst) == 1;
-            if !received {
-                return;
-            }
-            if was_last && let Err(error) = self.add() {
-                tracing::warn!("going on with fewer workers: {error}");
-            }
+        // Somebody must wait for what comes while this worker's endpoints run: they may take long,
+        // and other lanes must not wait for them.
+        while let Some(()) = self.threads.wait_for(
+            || self.subscription.recv(&mut records, self.want).then_some(()),
+            || self.add(),
+        ) {
             if self.want.in_order {
                 self.handle_run(&records);
             } else {
@@ -210,23 +183,8 @@ impl Workers {
         left
     }
 
+    /// Waits until the workers have ended, at most until then.
     pub(super) fn join(&self, until: Instant) {
-        let threads = std::mem::take(&mut *self.threads());
-        for thread in threads {
-            // An endpoint may close its own listener; it cannot wait for itself.
-            if thread.thread().id() == thread::current().id() {
-                continue;
-            }
-            while !thread.is_finished() && Instant::now() < until {
-                thread::sleep(Duration::from_millis(1));
-            }
-            if thread.is_finished() && thread.join().is_err() {
-                tracing::error!("a listener's worker panicked");
-            }
-        }
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.threads.join(until);
     }
 }

@@ -1,31 +1,22 @@
 //! The threads on which methods run.
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{dispatcher::Dispatcher, heartbeats::Heartbeats};
 use crate::{
     Error,
     driver::{RpcIncoming, RpcSubscription},
     stats::Stats,
+    threads::Threads,
 };
 
 /// See the module's head.
 pub(super) struct Workers {
-    pub(super) subscription: Arc<dyn RpcSubscription>,
-    pub(super) dispatcher: Dispatcher,
-    pub(super) max: usize,
-    pub(super) stats: Arc<Stats>,
+    subscription: Arc<dyn RpcSubscription>,
+    dispatcher: Dispatcher,
+    stats: Arc<Stats>,
     heartbeats: Heartbeats,
-    /// How many wait for requests.
-    idle: AtomicUsize,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 impl Workers {
@@ -38,43 +29,22 @@ impl Workers {
         Arc::new(Self {
             subscription,
             dispatcher,
-            max: max.max(1),
             stats,
             heartbeats: Heartbeats::default(),
-            idle: AtomicUsize::new(0),
-            threads: Mutex::default(),
+            threads: Threads::new("rpc-server", max),
         })
     }
 
     /// Starts one more worker unless there are enough.
     pub(super) fn add(self: &Arc<Self>) -> Result<(), Error> {
-        let mut threads = self.threads();
-        if threads.len() >= self.max {
-            return Ok(());
-        }
         let workers = Arc::clone(self);
-        let thread = thread::Builder::new()
-            .name(format!("rpc-server-{}", threads.len()))
-            .spawn(move || workers.work())
-            .map_err(|source| Error::Broker {
-                driver: "rpc",
-                operation: "start a worker thread".to_owned(),
-                source: Box::new(source),
-            })?;
-        threads.push(thread);
-        Ok(())
+        self.threads.add(move || workers.work())
     }
 
     fn work(self: Arc<Self>) {
-        loop {
-            self.idle.fetch_add(1, Ordering::SeqCst);
-            let incoming = self.subscription.recv();
-            // Somebody must wait for what comes while this worker's method runs.
-            let was_last = self.idle.fetch_sub(1, Ordering::SeqCst) == 1;
-            let Some(incoming) = incoming else { return };
-            if was_last && let Err(error) = self.add() {
-                tracing::warn!("going on with fewer workers: {error}");
-            }
+        // Somebody must wait for what comes while this worker's method runs.
+        while let Some(incoming) = self.threads.wait_for(|| self.subscription.recv(), || self.add())
+        {
             self.serve(incoming);
         }
     }
@@ -105,17 +75,6 @@ impl Workers {
 
     /// Waits until the workers have ended, at most until then; how many have not.
     pub(super) fn join(&self, until: Instant) -> usize {
-        let mut threads = std::mem::take(&mut *self.threads());
-        loop {
-            threads.retain(|thread| !thread.is_finished());
-            if threads.is_empty() || Instant::now() >= until {
-                return threads.len();
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.threads.join(until)
     }
 }
