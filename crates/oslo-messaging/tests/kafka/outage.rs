@@ -2,13 +2,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use kafka_testkit::Kafka;
 use oslo_messaging::{
-    Cause, Context, Outcome, Payload, Sent, Transport,
+    Cause, Context, Listener, Outcome, Payload, Receipt, Sent, Transport,
     config::Config,
     kafka::{Read, ReadFrom, Reader},
     wire,
@@ -16,7 +17,7 @@ use oslo_messaging::{
 
 use crate::{
     send::failures,
-    support::{LIMIT, notifier, topic},
+    support::{LIMIT, Seen, listen, notifier, topic},
 };
 
 /// The message ids in a topic of one partition, in their order.
@@ -165,4 +166,58 @@ fn keys_keep_the_events_of_one_resource_on_one_partition() {
     assert_eq!((of_key.len(), without), (18, 20));
     let partitions: HashSet<_> = of_key.values().map(|(partition, _)| partition).collect();
     assert!(partitions.len() > 1, "all keys on one partition");
+}
+
+/// A topic of one replica, whose node is away when a new group and one with a place start to listen.
+#[test]
+fn partitions_without_a_leader_hold_up_no_others_and_are_read_from_the_start_when_they_have_one() {
+    let kafka = Kafka::cluster();
+    let topic = topic();
+    let query = "topic_partitions=6&topic_replication_factor=1&session_timeout=6";
+    let url = format!("{}?{query}", kafka.transport_url());
+    let transport = Transport::for_notifications(&url).unwrap();
+    let sender = notifier(&transport, &topic);
+    let send = |count: usize| -> Vec<Receipt> {
+        (0..count).map(|_| sender.info(&Context::empty(), "e", Payload::null())).collect()
+    };
+    let confirmed = |sent: Vec<Receipt>| -> Vec<String> {
+        sent.iter().for_each(|receipt| receipt.wait(LIMIT * 2).map(drop).unwrap());
+        sent.iter().map(|receipt| receipt.message_id().to_owned()).collect()
+    };
+    let pool = |name: &str, query: &str| {
+        (format!("{topic}-{name}"), format!("{url}&{query}"), Seen::new())
+    };
+    let old = pool("old", "");
+    let new = [pool("new", ""), pool("sticky", "partition_assignment_strategy=cooperative-sticky")];
+    listen(&transport, &topic, &old.0, &old.2).close(LIMIT).unwrap();
+    let before = confirmed(send(60));
+    kafka.kill(3);
+    let start = |(pool, url, seen): &(String, String, Arc<Seen>)| {
+        listen(&Transport::for_notifications(url).unwrap(), &topic, pool, seen)
+    };
+    let listeners: Vec<Listener> = new.iter().chain([&old]).map(start).collect();
+    let sent = send(60);
+    for (_, _, seen) in &new {
+        let arrived = seen.wait_for(20, LIMIT);
+        assert!((20..60).contains(&arrived), "{arrived} of partitions with a leader");
+    }
+    assert!(old.2.wait_for(60, LIMIT) >= 60, "what was sent before and has a leader, too");
+    kafka.start(3);
+    let mut sent = confirmed(sent);
+    for (_, _, seen) in &new {
+        assert_eq!(seen.wait_for(60, LIMIT), 60);
+    }
+    assert_eq!(old.2.wait_for(120, LIMIT), 120);
+    sent.extend(confirmed(send(60)));
+    for (_, _, seen) in &new {
+        assert_eq!(seen.wait_for(120, LIMIT), 120);
+    }
+    for listener in listeners {
+        listener.close(LIMIT).unwrap();
+    }
+    for (pool, _, seen) in &new {
+        assert_eq!((seen.lost(&sent), seen.twice()), (0, 0), "{pool}");
+        assert_eq!(seen.count(), 120, "{pool}: and nothing of what was there before");
+    }
+    assert_eq!((old.2.lost(&before), old.2.lost(&sent), old.2.twice()), (0, 0, 0));
 }

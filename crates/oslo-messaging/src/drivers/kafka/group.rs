@@ -68,6 +68,11 @@ pub(super) struct GroupThread {
     starts: Starts,
     /// Assigned partitions whose starts are not known yet.
     unresolved: Vec<TopicPartition>,
+    /// Assigned partitions that have no start, since they have no leader.
+    leaderless: Vec<TopicPartition>,
+    /// Such ones that the group takes away.
+    revoked: Vec<Slot>,
+    ask_leaders_after: Instant,
     /// By what its commits are known, beside the offsets on the broker.
     member: String,
     /// Whose committed offsets were asked for.
@@ -109,6 +114,9 @@ impl GroupThread {
             bodies: Bodies::default(),
             starts: Starts::new(),
             unresolved: Vec::new(),
+            leaderless: Vec::new(),
+            revoked: Vec::new(),
+            ask_leaders_after: now,
             member: metadata::new_member(),
             asked: Vec::new(),
             sent: HashMap::new(),
@@ -162,6 +170,7 @@ impl GroupThread {
             self.poll(now);
             self.take_group_events(now);
             self.resolve_starts(now);
+            self.start_leaderless(now);
             self.look_at_group(now);
             self.ledger.handle(now, Input::Tick);
             self.ledger.settle(now);
@@ -183,6 +192,9 @@ impl GroupThread {
         }
         if !self.unresolved.is_empty() {
             until = until.min(self.ask_after);
+        }
+        if !self.leaderless.is_empty() {
+            until = until.min(self.ask_leaders_after);
         }
         if let Some(look) = self.coverage.next_look() {
             until = until.min(look);
@@ -325,7 +337,8 @@ impl GroupThread {
                     );
                 }
                 Output::AskCommitted { slots } => self.ask_committed(slots),
-                Output::Release { slots } => {
+                Output::Release { mut slots } => {
+                    slots.append(&mut self.revoked);
                     slots.iter().for_each(|slot| self.trace("released", *slot, -1));
                     self.unassign(&slots);
                 }

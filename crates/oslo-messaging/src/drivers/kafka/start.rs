@@ -5,9 +5,10 @@
 //! after the start is lost to the join's delay or to a restart. Where the brokers answer only
 //! after the start has returned, the start's time finds what was sent since. Each commit carries
 //! on how many partitions the topic had at that pin: what came later is read from its beginning.
+//! A partition without a leader can be asked for nothing: it waits, and the others do not.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -71,39 +72,46 @@ impl Starts {
         timeout: Duration,
         in_time: impl FnOnce() -> bool,
     ) -> KafkaResult<()> {
+        let mut unread = Vec::new();
         for topic in topics {
-            if !self.counts.contains_key(topic) {
-                let count = partition_count(consumer, topic, timeout)?;
-                self.counts.insert(topic.clone(), count);
-            }
+            let found = partitions(consumer, topic, timeout)?;
+            let known = i32::try_from(found.len()).unwrap_or(i32::MAX);
+            let count = *self.counts.entry(topic.clone()).or_insert(known);
+            let with_leader =
+                found.into_iter().filter(|(number, leader)| *leader && *number < count);
+            unread.extend(with_leader.map(|(number, _)| (topic.clone(), number)));
         }
-        if !options.read_from_end {
+        unread.retain(|partition| !self.ends.contains_key(partition));
+        if !options.read_from_end || unread.is_empty() {
             return Ok(());
         }
-        let unread: Vec<TopicPartition> = self
-            .counts
-            .iter()
-            .flat_map(|(topic, count)| (0..*count).map(|number| (topic.clone(), number)))
-            .filter(|partition| !self.ends.contains_key(partition))
-            .collect();
-        if unread.is_empty() {
-            return Ok(());
-        }
-        let ends = offsets(consumer, &unread, Offset::End, timeout)?;
+        self.read_ends(consumer, &unread, timeout, in_time)
+    }
+
+    /// Asks where partitions end, or where what was sent since the start begins.
+    fn read_ends(
+        &mut self,
+        consumer: &BaseConsumer<GroupContext>,
+        unread: &[TopicPartition],
+        timeout: Duration,
+        in_time: impl FnOnce() -> bool,
+    ) -> KafkaResult<()> {
+        let ends = offsets(consumer, unread, Offset::End, timeout)?;
         // The end first: what comes between both questions lies behind it.
         let since = if in_time() {
             HashMap::new()
         } else {
             let begun = self.begun.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
             let begun = Offset::Offset(i64::try_from(begun).unwrap_or(i64::MAX));
-            offsets(consumer, &unread, begun, timeout)?
+            offsets(consumer, unread, begun, timeout)?
         };
         let mut result = Ok(());
         for partition in unread {
-            let since = since.get(&partition).cloned().unwrap_or(Ok(None));
-            match (ends.get(&partition).cloned().unwrap_or(Ok(None)), since) {
+            let since = since.get(partition).cloned().unwrap_or(Ok(None));
+            match (ends.get(partition).cloned().unwrap_or(Ok(None)), since) {
                 (Ok(Some(end)), Ok(since)) => {
-                    self.ends.insert(partition, since.map_or(end, |since| since.min(end)));
+                    let start = since.map_or(end, |since| since.min(end));
+                    self.ends.insert(partition.clone(), start);
                 }
                 (Ok(None), Ok(_)) => {}
                 (Err(error), _) | (_, Err(error)) => result = Err(error),
@@ -149,6 +157,7 @@ impl Starts {
     }
 
     /// Finds the start of each assigned partition: the group's own offset, or by the rules above.
+    /// Those are left out that can be asked for nothing, since they have no leader.
     pub(super) fn resolve(
         &mut self,
         consumer: &BaseConsumer<GroupContext>,
@@ -158,8 +167,12 @@ impl Starts {
     ) -> KafkaResult<HashMap<TopicPartition, Start>> {
         let topics: BTreeSet<&str> = assigned.iter().map(|(topic, _)| topic.as_str()).collect();
         let mut list = TopicPartitionList::new();
+        let mut leaderless = HashSet::new();
         for topic in &topics {
-            let known = partition_count(consumer, topic, timeout)?;
+            let found = partitions(consumer, topic, timeout)?;
+            let known = i32::try_from(found.len()).unwrap_or(i32::MAX);
+            let without = found.into_iter().filter(|(_, leader)| !leader);
+            leaderless.extend(without.map(|(number, _)| ((*topic).to_owned(), number)));
             let assigned = assigned.iter().filter(|(name, _)| name == topic).map(|(_, p)| p + 1);
             for partition in 0..assigned.max().unwrap_or(0).max(known) {
                 list.add_partition(topic, partition);
@@ -183,6 +196,7 @@ impl Starts {
             let start = match offsets.get(partition) {
                 Some(offset) => Start { offset: Offset::Offset(*offset), pin: None },
                 None if !options.read_from_end => Start { offset: Offset::Beginning, pin: None },
+                None if leaderless.contains(partition) => continue,
                 None => self.first_start(consumer, partition, timeout)?,
             };
             starts.insert(partition.clone(), start);
@@ -204,6 +218,9 @@ impl Starts {
         let (topic, number) = partition;
         let known = self.counts.get(topic).copied().unwrap_or(0);
         let pinned = *self.pins.entry(topic.clone()).or_insert(known);
+        if *number < known && !self.ends.contains_key(partition) {
+            self.read_ends(consumer, std::slice::from_ref(partition), timeout, || false)?;
+        }
         let end = self.ends.get(partition).copied();
         let offset = match end {
             Some(end) if *number < pinned => end,
@@ -219,9 +236,20 @@ pub(super) fn partition_count(
     topic: &str,
     timeout: Duration,
 ) -> KafkaResult<i32> {
+    let found = partitions(consumer, topic, timeout)?;
+    Ok(i32::try_from(found.len()).unwrap_or(i32::MAX))
+}
+
+/// The partitions of a topic, and whether each has a leader; none when it does not exist.
+fn partitions(
+    consumer: &BaseConsumer<GroupContext>,
+    topic: &str,
+    timeout: Duration,
+) -> KafkaResult<Vec<(i32, bool)>> {
     let metadata = consumer.fetch_metadata(Some(topic), timeout)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    Ok(found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)))
+    let found = metadata.topics().iter().filter(|found| found.name() == topic);
+    let partitions = found.flat_map(|found| found.partitions());
+    Ok(partitions.map(|partition| (partition.id(), partition.leader() >= 0)).collect())
 }
 
 /// Asks for offsets: the ends, or those of the first records from a time on, in milliseconds since

@@ -1,6 +1,7 @@
 //! The group thread's way into its group, through rebalances, and out again.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +23,8 @@ use super::{
 };
 
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Between two looks whether partitions without a leader have one; such a question may block.
+const ASK_LEADERS: Duration = Duration::from_secs(2);
 /// After topics were made: time for all brokers to hear of them before the group is dealt out.
 const NEW_TOPICS_SPREAD: Duration = Duration::from_millis(300);
 
@@ -83,7 +86,11 @@ impl GroupThread {
                 GroupEvent::Revoked(partitions) => {
                     tracing::info!(group = %self.group, ?partitions, "partitions revoked");
                     self.coverage.left(now);
+                    // The ledger does not know of them and will not release them.
+                    let unstarted = self.leaderless.iter().filter(|p| partitions.contains(p));
+                    let unstarted: Vec<TopicPartition> = unstarted.cloned().collect();
                     let slots = self.forget(&partitions);
+                    self.revoked.extend(unstarted.iter().map(|(t, p)| self.slots.number(t, *p)));
                     slots.iter().for_each(|slot| self.trace("revoked", *slot, -1));
                     self.ledger.handle(now, Input::Revoked { slots });
                 }
@@ -91,6 +98,7 @@ impl GroupThread {
                     tracing::warn!(group = %self.group, ?partitions, "partitions lost");
                     self.coverage.left(now);
                     let slots = self.forget(&partitions);
+                    self.revoked.retain(|revoked| !slots.contains(revoked));
                     slots.iter().for_each(|slot| self.trace("lost", *slot, -1));
                     self.ledger.handle(now, Input::Lost { slots: slots.clone() });
                     self.unassign(&slots);
@@ -101,6 +109,7 @@ impl GroupThread {
 
     pub(super) fn forget(&mut self, partitions: &[TopicPartition]) -> Vec<Slot> {
         self.unresolved.retain(|unresolved| !partitions.contains(unresolved));
+        self.leaderless.retain(|leaderless| !partitions.contains(leaderless));
         partitions.iter().map(|(topic, number)| self.slots.number(topic, *number)).collect()
     }
 
@@ -121,6 +130,18 @@ impl GroupThread {
                 }
             };
         let mut list = TopicPartitionList::new();
+        for (topic, partition) in assigned.iter().filter(|p| !starts.contains_key(p)) {
+            tracing::warn!(
+                group = %self.group, %topic, partition,
+                "the partition has no leader; it is read as soon as it has one"
+            );
+            // Nothing can be there but what comes then, and that is sought.
+            if let Err(error) = list.add_partition_offset(topic, *partition, Offset::End) {
+                tracing::error!(topic, partition, "start offset: {error}");
+            }
+            self.leaderless.push((topic.clone(), *partition));
+            self.ask_leaders_after = now + ASK_LEADERS;
+        }
         for ((topic, partition), start) in starts {
             let slot = self.slots.number(&topic, partition);
             self.ledger.handle(now, Input::Assigned { slot, pin: start.pin });
@@ -135,6 +156,36 @@ impl GroupThread {
             }
         }
         self.assign(&list);
+    }
+
+    /// Begins to read partitions that had no leader when they were assigned.
+    pub(super) fn start_leaderless(&mut self, now: Instant) {
+        if self.leaderless.is_empty() || now < self.ask_leaders_after || self.stopping() {
+            return;
+        }
+        let found =
+            self.starts.resolve(&self.consumer, &self.options, &self.leaderless, ASK_TIMEOUT);
+        let found = found.unwrap_or_else(|error| {
+            tracing::debug!(group = %self.group, "partitions without a leader: {error}");
+            HashMap::new()
+        });
+        for ((topic, partition), start) in found {
+            // What was fetched before belongs to no ownership period: the ledger leaves it.
+            let sought = self.consumer.seek(&topic, partition, start.offset, ASK_TIMEOUT);
+            if let Err(error) = sought {
+                tracing::debug!(%topic, partition, "not started yet: {error}");
+                continue;
+            }
+            self.leaderless.retain(|(t, p)| (t, *p) != (&topic, partition));
+            let slot = self.slots.number(&topic, partition);
+            tracing::info!(group = %self.group, %topic, partition, "the partition has a leader");
+            self.ledger.handle(now, Input::Assigned { slot, pin: start.pin });
+            self.trace("assigned", slot, start.offset.to_raw().unwrap_or(-1));
+            if let Offset::Offset(offset) = start.offset {
+                self.places.insert(slot, Place::at(offset));
+            }
+        }
+        self.ask_leaders_after = Instant::now() + ASK_LEADERS;
     }
 
     pub(super) fn assign(&self, list: &TopicPartitionList) {
@@ -192,6 +243,7 @@ impl GroupThread {
             }
         }
         self.unresolved.clear();
+        self.leaderless.clear();
         self.places.clear();
         // The queue goes before the client that it belongs to.
         drop(std::mem::replace(&mut self.replies, replies));
