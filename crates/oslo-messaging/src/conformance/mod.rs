@@ -193,7 +193,7 @@ impl Case {
         let work = move || {
             let run = || {
                 let stage = Stage::open(&owned)?;
-                (case.run)(&stage).map_err(|fault| stage.with_counters(&fault))
+                (case.run)(&stage).map_err(|fault| stage.with_counters(fault))
             };
             let verdict = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(Ok(())) => Verdict::Passed,

@@ -49,9 +49,12 @@ impl Stage {
     }
 
     /// The fault, and what the transport has counted: for who reads why a case failed.
-    pub(super) fn with_counters(&self, fault: &Fault) -> Fault {
+    pub(super) fn with_counters(&self, fault: Fault) -> Fault {
         let counted = self.transport.stats().all().filter(|(_, count)| *count > 0);
         let counted: Vec<_> = counted.map(|(name, count)| format!("{name}={count}")).collect();
+        if counted.is_empty() {
+            return fault;
+        }
         format!("{fault} [{}]", counted.join(" ")).into()
     }
 
