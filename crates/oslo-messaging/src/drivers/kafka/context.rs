@@ -16,7 +16,7 @@ use std::{
 #[cfg(feature = "oidc")]
 use rdkafka::client::OAuthToken;
 use rdkafka::{
-    ClientConfig, TopicPartitionList,
+    ClientConfig, Message, TopicPartitionList,
     client::{Client, ClientContext},
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
@@ -37,7 +37,7 @@ use super::{
     hand_over::InFlight,
     login::Login,
     native,
-    producer::{Fate, FateCell, Inner},
+    producer::{Contacts, Fate, FateCell, Inner},
     zstd::Zstd,
 };
 
@@ -68,6 +68,8 @@ pub(super) struct Health {
     /// The user and the password, and which of them this client has.
     login: OnceLock<Arc<Login>>,
     login_seen: AtomicU64,
+    /// When a connection was last lost, or an answer not waited for any longer.
+    trouble: Mutex<Option<Instant>>,
     /// Which brokers are too old for zstd.
     pub(super) zstd: Zstd,
 }
@@ -156,9 +158,16 @@ impl Health {
         self.known.may_say(words)
     }
 
+    /// Whether an answer may have been lost since.
+    pub(super) fn had_trouble_since(&self, begun: Instant) -> bool {
+        lock(&self.trouble).is_some_and(|trouble| trouble >= begun)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
-        if facility == "APIVERSION" {
-            self.zstd.note(words);
+        match facility {
+            "APIVERSION" => self.zstd.note(words),
+            "REQTMOUT" => *lock(&self.trouble) = Some(Instant::now()),
+            _ => {}
         }
         // A record went to a broker without its codec before that was known: librdkafka then leaves
         // the compression out, which an operator must learn although nothing is lost.
@@ -184,6 +193,7 @@ impl Health {
     }
 
     fn error(&self, error: &KafkaError, reason: &str) {
+        *lock(&self.trouble) = Some(Instant::now());
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let ClientError { code, mut reason } = explain(code, reason);
         if code == RDKafkaErrorCode::AllBrokersDown
@@ -332,6 +342,8 @@ pub(super) struct ReportContext {
     /// Whether this librdkafka producer was given up, and why.
     pub(super) fate: Arc<FateCell>,
     pub(super) inner: Weak<Inner>,
+    /// None where librdkafka infers nothing from other records' answers.
+    pub(super) contacts: Option<Contacts>,
 }
 
 impl ClientContext for ReportContext {
@@ -372,7 +384,16 @@ impl ProducerContext<NoCustomPartitioner> for ReportContext {
             return;
         };
         match result {
-            Ok(_) => inner.delivered(*in_flight),
+            Ok(message) => {
+                let is_sure = self.contacts.as_ref().is_none_or(|contacts| {
+                    contacts.take(message.topic(), message.partition(), message.offset())
+                });
+                if is_sure {
+                    inner.delivered(*in_flight);
+                } else {
+                    Inner::passed_over(&inner, message, self.fate.get(), in_flight);
+                }
+            }
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                 Inner::settle(&inner, code, message, self.fate.get(), in_flight);

@@ -5,6 +5,7 @@
 //! goes its way in `sending`, what became of it is in `reports`, one librdkafka producer is a
 //! `generation`. What must not wait for the next call is in `supervisor`.
 
+mod contacts;
 mod generation;
 mod reports;
 mod sending;
@@ -42,6 +43,7 @@ use crate::{
     spool::Spool,
     stats::Stats,
 };
+pub(super) use contacts::Contacts;
 pub(super) use generation::{Client, Fate, FateCell, Generation};
 pub(super) use reports::{refused, unknown};
 
@@ -321,6 +323,7 @@ impl Inner {
             health: Arc::clone(&this.health),
             fate: Arc::clone(&fate),
             inner: Arc::downgrade(this),
+            contacts: this.options.is_idempotent.then(Contacts::default),
         };
         let config = this.options.producer();
         this.health.knows(&this.options, &config);

@@ -40,6 +40,31 @@ impl Inner {
         }
     }
 
+    /// The broker has confirmed a later record of the partition, and none of its answers was for this
+    /// one (`contacts.rs`).
+    pub(in crate::drivers::kafka) fn passed_over(
+        this: &Arc<Self>,
+        message: &BorrowedMessage<'_>,
+        fate: Fate,
+        mut in_flight: Box<InFlight>,
+    ) {
+        // An earlier try may have been stored whose answer was lost.
+        let may_be_there = this.health.had_trouble_since(in_flight.begun);
+        let open = !matches!(fate, Fate::NoConnection | Fate::Closing | Fate::Refused);
+        let may_go_on = open && !may_be_there && !in_flight.is_expired(Instant::now());
+        if may_go_on && in_flight.use_hand_over() {
+            this.stats.handed_over_again.add(1);
+            return this.waiting.hold_again(Held::reported(message, in_flight));
+        }
+        let words = "the broker has confirmed a later record of the partition, and not this one";
+        let mut failure = refused(Cause::Other, words);
+        if may_be_there {
+            failure.outcome = Outcome::Unknown;
+        }
+        this.breaker.undecided(in_flight.begun);
+        this.fail_in_flight(*in_flight, failure);
+    }
+
     /// What a delivery report means, by its class, for the record that it is about.
     pub(in crate::drivers::kafka) fn settle(
         this: &Arc<Self>,

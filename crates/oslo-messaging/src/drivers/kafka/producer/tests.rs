@@ -144,6 +144,32 @@ fn a_record_refused_for_its_epoch_is_handed_over_again_as_often_as_retry_says() 
     assert_eq!(bench.on_broker(), ["first", "twice more", "until it is there"]);
 }
 
+/// The broker refuses the first batch that a producer sends to a partition and takes the second one.
+#[test]
+fn a_first_batch_that_is_passed_over_is_not_taken_for_delivered() {
+    let one_by_one = "librdkafka_properties=batch.num.messages:1";
+    for retry in [-1, 0] {
+        let bench = Bench::new(1, 1, one_by_one);
+        let not_leader = Answer::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+        bench.broker.mock().request_errors(Api::Produce, &[not_leader]);
+        let ids: Vec<String> = (0..5).map(|n| format!("m-{n}")).collect();
+        let receipts: Vec<Receipt> =
+            ids.iter().map(|id| bench.send_with(id, None, retry)).collect();
+        let ended: Vec<_> = receipts.iter().map(|receipt| receipt.wait(LIMIT)).collect();
+        let mut there = bench.on_broker();
+        there.sort();
+        if retry == -1 {
+            assert!(ended.iter().all(Result::is_ok), "{ended:?}");
+            assert_eq!(there, ids);
+            assert_eq!(bench.stats.handed_over_again.get(), 1);
+        } else {
+            let lost = failure(&receipts[0]);
+            assert_eq!((lost.outcome, lost.cause), (Outcome::NotDelivered, Cause::Other));
+            assert_eq!(there, ids[1..]);
+        }
+    }
+}
+
 #[test]
 fn after_a_fatal_error_what_was_not_stored_goes_to_a_new_producer_in_order() {
     let bench = Bench::new(1, 1, "");
