@@ -219,7 +219,9 @@ fn told_to_end_it_waits_for_confirmations_and_leaves_the_rest() {
     let counted = bridge(rabbit, kafka, &topic, &["--count", "100"]).end().with(0);
     assert!(counted.err.contains("moved 100\n"), "{counted:#?}");
     assert_eq!(waiting(rabbit, &topic), left - 100);
-    bridge(rabbit, kafka, &topic, &["--idle", "2"]).end().with(0);
+    let last = bridge(rabbit, kafka, &topic, &["--idle", "2"]).end().with(0);
+    assert!(last.err.contains(&format!("moved {}\n", left - 100)), "{left}: {last:#?}");
+    assert_eq!(waiting(rabbit, &topic), 0);
     let came = arrived(kafka, &topic);
     assert_eq!(missing_and_repeated(&sent, &came), (0, 0));
     assert_same(&sent, &came);

@@ -4,6 +4,7 @@ use std::fs::{read, remove_file};
 use std::io::{Write, pipe};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,8 +13,10 @@ use serde_json::{Map, Value};
 use testkit::{guardian::try_output, unique};
 
 /// How often a connection to the node is tried, and what is between the attempts.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(200);
+/// Calls that come together are told apart by too little: they refuse each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A queue as the broker has it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -173,10 +176,11 @@ fn call(folder: &Path, address: &str, expression: &str) -> Vec<u8> {
     let expression = &escaped(expression);
     let name = file.to_str().expect("the folder's name is UTF-8");
     let mut attempt = 1;
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let answer = loop {
         match ask(folder, address, expression, name) {
             Ok(answer) => break answer,
-            // Nothing was asked yet; so it ends now and then when several ask at once.
+            // Nothing was asked yet; another process may ask at the same time.
             Err(failure) if failure.contains("failed to connect") && attempt < ATTEMPTS => {
                 attempt += 1;
                 std::thread::sleep(PAUSE);
@@ -184,6 +188,7 @@ fn call(folder: &Path, address: &str, expression: &str) -> Vec<u8> {
             Err(failure) => panic!("{failure}"),
         }
     };
+    drop(turn);
     assert_eq!(answer.trim(), "{ok, ok}", "RabbitMQ: {expression}");
     let value = read(&file).unwrap_or_else(|error| panic!("RabbitMQ wrote no {name}: {error}"));
     // What is left would go with the folder.
