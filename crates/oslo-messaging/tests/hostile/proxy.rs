@@ -4,10 +4,11 @@
 //! port in the place of the broker's, so that clients stay with it.
 //!
 //! Where a group's coordinator is stays undamaged: librdkafka (2.12.1) does not take a second
-//! address for a coordinator with the same node id, and would try the wrong one for ever.
+//! address for a coordinator with the same node id, and would try the wrong one for ever. So does the
+//! list of brokers and partitions: by a damaged one it overruns its memory now and then.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
@@ -95,12 +96,13 @@ fn join(client: TcpStream, server: TcpStream, port: u16, mood: &Arc<Mood>, mut n
     let theirs = server.peer_addr().unwrap().port();
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-    let spared = Arc::<Mutex<HashSet<[u8; 4]>>>::default();
+    let spared = Arc::<Mutex<HashMap<[u8; 4], [u8; 2]>>>::default();
     let asked = Arc::clone(&spared);
     thread::spawn(move || {
         while let Some(frame) = read_frame(&mut from) {
-            if frame[4..6] == FIND_COORDINATOR {
-                asked.lock().unwrap().insert(frame[8..12].try_into().unwrap());
+            let kind = frame[4..6].try_into().unwrap();
+            if [FIND_COORDINATOR, METADATA].contains(&kind) {
+                asked.lock().unwrap().insert(frame[8..12].try_into().unwrap(), kind);
             }
             if to.write_all(&frame).is_err() {
                 break;
@@ -112,8 +114,9 @@ fn join(client: TcpStream, server: TcpStream, port: u16, mood: &Arc<Mood>, mut n
     thread::spawn(move || {
         while let Some(mut frame) = read_frame(&mut from) {
             readdress(&mut frame, theirs, port);
-            if spared.lock().unwrap().remove(&frame[4..8]) {
-                if mood.misdirects.load(Ordering::Relaxed) {
+            let kind = spared.lock().unwrap().remove(&frame[4..8]);
+            if let Some(kind) = kind {
+                if kind == FIND_COORDINATOR && mood.misdirects.load(Ordering::Relaxed) {
                     readdress(&mut frame, port, 1);
                     mood.misdirected.fetch_add(1, Ordering::Relaxed);
                 }
@@ -128,9 +131,10 @@ fn join(client: TcpStream, server: TcpStream, port: u16, mood: &Arc<Mood>, mut n
     });
 }
 
-/// The request of that kind; in a request kind, version and number follow the length, in an answer
-/// the number alone.
+/// The requests whose answers stay whole. In a request kind, version and number follow the length, in
+/// an answer the number alone.
 const FIND_COORDINATOR: [u8; 2] = [0, 10];
+const METADATA: [u8; 2] = [0, 3];
 
 /// A request or an answer with its length before it.
 fn read_frame(from: &mut TcpStream) -> Option<Vec<u8>> {
