@@ -35,8 +35,9 @@ fuzz_target!(|text: &str| {
         assert_eq!(again.expose(), exposed);
         TransportUrl::parse(&url.to_string()).expect("what is shown is a URL");
     }
-    // librdkafka would load a library of that name.
-    if text.contains("plugin") {
+    // librdkafka would load a library of that name; and the fuzzer learns the password from the checks
+    // and puts it where none can be.
+    if text.contains("plugin") || text.contains(SECRET) {
         return;
     }
     open(text);
