@@ -195,7 +195,9 @@ fn partitions_without_a_leader_hold_up_no_others_and_are_read_from_the_start_whe
     let start = |(pool, url, seen): &(String, String, Arc<Seen>)| {
         listen(&Transport::for_notifications(url).unwrap(), &topic, pool, seen)
     };
-    let listeners: Vec<Listener> = new.iter().chain([&old]).map(start).collect();
+    let mut listeners: Vec<Listener> = new.iter().chain([&old]).map(start).collect();
+    // The other member gets some of them meanwhile.
+    listeners.push(start(&new[1]));
     let sent = send(60);
     for (_, _, seen) in &new {
         let arrived = seen.wait_for(20, LIMIT);

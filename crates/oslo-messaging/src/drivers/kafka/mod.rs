@@ -44,6 +44,7 @@ mod error;
 mod group;
 mod group_view;
 mod hand_over;
+mod health;
 #[cfg(feature = "gssapi")]
 mod kerberos;
 mod ledger;

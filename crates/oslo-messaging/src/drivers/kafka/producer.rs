@@ -28,10 +28,11 @@ use super::{
     breaker::Breaker,
     brokers::Connections,
     config::{Delivery, KafkaOptions},
-    context::{Health, ReportContext},
+    context::ReportContext,
     drain::{self, Blocked},
     error::client_error,
     hand_over::{InFlight, Late, Waiting},
+    health::Health,
     supervisor,
     zstd::FIRST_WORD,
 };

@@ -218,12 +218,12 @@ impl Starts {
         let (topic, number) = partition;
         let known = self.counts.get(topic).copied().unwrap_or(0);
         let pinned = *self.pins.entry(topic.clone()).or_insert(known);
-        if *number < known && !self.ends.contains_key(partition) {
+        let is_old = *number < known.min(pinned);
+        if is_old && !self.ends.contains_key(partition) {
             self.read_ends(consumer, std::slice::from_ref(partition), timeout, || false)?;
         }
-        let end = self.ends.get(partition).copied();
-        let offset = match end {
-            Some(end) if *number < pinned => end,
+        let offset = match self.ends.get(partition) {
+            Some(end) if is_old => *end,
             _ => consumer.fetch_watermarks(topic, *number, timeout)?.0,
         };
         Ok(Start { offset: Offset::Offset(offset), pin: Some(offset) })
